@@ -1,0 +1,115 @@
+"""Book: the traded price, what an order does to it, and how it forgets.
+
+The log price is an anchor that follows what informed flow knows, plus the transient impact of forced orders
+(Obizhaeva and Wang 2013, constant refill rate): an order moves the price by notional over depth; a share of that joins the anchor and fades only
+as informed flow corrects it, the rest decays at the refill rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from perpkit._checks import not_negative, positive, share
+from perpkit._compile import compiled
+
+
+@dataclass(frozen=True)
+class Book:
+    """Liquidity and informed flow, open and closed.
+
+    Parameters
+    ----------
+    depth_open, depth_closed : USD of notional that moves the price by one log unit.
+    refill_open, refill_closed : decay rate of impact, per hour (ln 2 over the half-life).
+    permanent : share of impact that moves the anchor, 0 to 1.
+    half_spread_open, half_spread_closed : half the quoted spread, log units.
+    follow_open, follow_closed : speed at which the anchor follows the value, per hour; infinity pins it.
+    noise_open, noise_closed : noise of the anchor, log units per square root of an hour.
+    carry : if true the anchor follows the arbitrage-free closed-window price, which charges expected funding to the news, and not
+        the value itself.
+
+    Raises
+    ------
+    ValueError
+        If a depth is not positive, a rate, spread or noise is negative, or ``permanent`` lies outside [0, 1].
+    """
+
+    depth_open: float = 69e6
+    depth_closed: float = 8e6
+    refill_open: float = 8.3
+    refill_closed: float = 0.7
+    permanent: float = 0.0
+    half_spread_open: float = 0.0002
+    half_spread_closed: float = 0.0005
+    follow_open: float = 20.0
+    follow_closed: float = 0.1
+    noise_open: float = 0.0
+    noise_closed: float = 0.0
+    carry: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("depth_open", "depth_closed"):
+            value = getattr(self, name)
+            if not value > 0.0:
+                raise ValueError(f"{name} is USD per unit log return, above 0 (infinity for no impact); got {value!r}")
+        for name in ("refill_open", "refill_closed", "follow_open", "follow_closed"):
+            value = getattr(self, name)
+            if not value >= 0.0:
+                raise ValueError(f"{name} is a rate per hour, 0 or more; got {value!r}")
+        for name in ("half_spread_open", "half_spread_closed", "noise_open", "noise_closed"):
+            not_negative(name, getattr(self, name), "a log price")
+        share("permanent", self.permanent, "the share of impact that stays")
+
+
+@compiled
+def push(notional: float, depth: float) -> float:
+    """Log move of the price when ``notional`` USD is sent against ``depth`` USD per unit log return."""
+    return notional / depth
+
+
+@compiled
+def anchor_path(values, closed_steps, keep_closed, noise_closed, keep_open, noise_open, normals, out) -> None:
+    """Log anchor at the end of each step into ``out``, shape (steps,), as it moves when nobody is forced to trade.
+
+    An exact Ornstein-Uhlenbeck step towards the value: what is left of the distance is ``keep``, the noise has standard deviation ``noise``.
+    """
+    a = 0.0
+    for s in range(closed_steps):
+        a = values[s] + (a - values[s]) * keep_closed + noise_closed * normals[s, 1]
+        out[s] = a
+    for s in range(closed_steps, len(out)):
+        a = values[s] + (a - values[s]) * keep_open + noise_open * normals[s, 1]
+        out[s] = a
+
+
+def sweep(prices: Sequence[float], sizes: Sequence[float], quantity: float) -> tuple[float, list[float]]:
+    """Average price of taking ``quantity`` from a ladder of resting orders, and what is left of each.
+
+    Orders are consumed in the order given, so a ladder sorted by price and then by time respects price-time priority. Used to turn a
+    real book into an impact price.
+
+    Parameters
+    ----------
+    prices, sizes : the resting orders, best first; USD and share equivalents.
+    quantity : share equivalents to take.
+
+    Raises
+    ------
+    ValueError
+        If the ladder is empty, uneven, holds a price or size that is not positive, or is smaller than ``quantity``.
+    """
+    if len(prices) != len(sizes) or not len(prices):
+        raise ValueError(f"a ladder needs as many sizes as prices, at least one; got {len(prices)} prices and {len(sizes)} sizes")
+    if min(prices) <= 0 or min(sizes) <= 0:
+        raise ValueError(f"prices and sizes are above 0; got prices {list(prices)!r} and sizes {list(sizes)!r}")
+    positive("quantity", quantity, "the size of the order")
+    left, paid, rest = float(quantity), 0.0, []
+    for price, size in zip(prices, sizes, strict=True):
+        taken = min(left, size)
+        paid += taken * price
+        left -= taken
+        rest.append(size - taken)
+    if left > 0:
+        raise ValueError(f"the ladder holds {sum(sizes)!r} and cannot fill {quantity!r}; pass a deeper ladder or a smaller quantity")
+    return paid / quantity, rest

@@ -1,0 +1,298 @@
+"""Engine: one machine, one population, one weekend.
+
+This file turns parameters into the tables the kernel reads, and its results into labelled ones. ``ensemble.py`` runs many weekends.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from perpkit import kernel, loop, value
+from perpkit._compile import compiled
+from perpkit.accounts import Accounts
+from perpkit.book import anchor_path
+from perpkit.clock import Closure
+from perpkit.funding import PREMIA
+from perpkit.ledger import EVENT_FIELDS, POCKETS, LedgerError
+from perpkit.liquidation import KINDS
+from perpkit.machine import Machine
+from perpkit.margin import Side, sort_side
+from perpkit.oracle import gain
+from perpkit.theory import pass_through
+from perpkit.value import value_path
+from perpkit.waterfall import ADL
+
+CHUNK = 64
+"""Weekends that share one stream of random numbers. Part of the definition of a seed: changing it changes every result."""
+TOLERANCE = 1e-9
+"""Largest imbalance of the ledger, as a share of open interest."""
+_EVENT_ROWS = 100_000
+
+
+class Shocks(NamedTuple):
+    """The random inputs of a chunk of weekends: the same for every machine."""
+
+    gaps: np.ndarray
+    news: np.ndarray
+    news_at: np.ndarray
+    normals: np.ndarray
+
+
+@dataclass(frozen=True)
+class Run:
+    """One weekend: ``path`` over time, ``events`` in order, ``ledger`` by pocket (USD), ``outcome`` per unit of open interest."""
+
+    path: xr.Dataset
+    events: pd.DataFrame
+    ledger: pd.Series
+    outcome: pd.Series
+
+
+def draw(seed: int, chunk: int, count: int, gaps: np.ndarray, closure: Closure) -> Shocks:
+    """Shocks of the first ``count`` weekends of a chunk. Weekend j of a chunk is the same whatever ``count``."""
+    rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(chunk,))))
+    normal = rng.standard_normal(CHUNK)[:count]
+    uniform = rng.random((CHUNK, closure.value.items))[:count]
+    news = value.news_total(closure.value, gaps, normal)
+    at = value.news_steps(closure.value, uniform, closure.hours, closure.closed_steps)
+    return Shocks(gaps, news, at, rng.standard_normal((count, closure.closed_steps + closure.open_steps, 2)))
+
+
+@compiled
+def _free_paths(gaps, news, news_at, pull, bridge_noise, open_noise, pace, normals, values, anchors) -> None:
+    """Log value and log anchor of each weekend at the end of each step, when nobody is forced; arrays of shape (weekends, steps)."""
+    for w in range(len(gaps)):
+        value_path(gaps[w] - news[w], news[w], news_at[w], pull, bridge_noise, open_noise, normals[w], values[w])
+        anchor_path(
+            values[w], len(pull), pace[loop.CLOSED, loop.KEEP_ANCHOR], pace[loop.CLOSED, loop.NOISE],
+            pace[loop.OPEN, loop.KEEP_ANCHOR], pace[loop.OPEN, loop.NOISE], normals[w], anchors[w],
+        )  # fmt: skip
+
+
+class Tables:
+    """One machine as the kernel reads it. Holds the work arrays of one thread, so each block makes its own."""
+
+    def __init__(self, machine: Machine, accounts: Accounts, closure: Closure) -> None:
+        check(machine, accounts)
+        self.machine, self.closure = machine, closure
+        self.sides = tuple(sort_side(accounts, sign, machine.liquidation.partial_threshold) for sign in (1.0, -1.0))
+        self.works = tuple(_work(side) for side in self.sides)
+        largest = max(len(side.large) for side in self.sides) + 1
+        self.pending, self.single = np.zeros((2, largest, 4)), np.zeros((largest, 2))
+        self.rules = _rules(machine, accounts, closure)
+        self.pace = _pace(machine, closure)
+        self.pull, self.bridge_noise = value.bridge(closure.value, closure.hours, closure.closed_steps)
+        self.open_noise = closure.value.open_vol * math.sqrt(closure.update_s / 3600.0)
+        self.carry = _carry(machine, closure)
+        self.params = np.array([*machine.mark.params, 0.0])
+
+    def run(self, shocks: Shocks, out: np.ndarray, trace: np.ndarray, events: np.ndarray) -> int:
+        """Run the chunk into ``out`` (weekends, OUTCOMES); the number of events of the last weekend."""
+        values = np.empty(shocks.normals.shape[:2])
+        anchors = np.empty_like(values)
+        _free_paths(*shocks[:3], self.pull, self.bridge_noise, self.open_noise, self.pace, shocks.normals, values, anchors)
+        prices = np.exp(anchors)
+        prices *= self.rules.price
+        return kernel.run_block(
+            self.machine.mark.pointer, self.params, self.rules, self.pace, self.closure.updates, round(3600.0 / self.closure.update_s),
+            self.sides, self.works, self.pending, self.single, shocks.gaps, values, anchors, prices, shocks.normals, self.carry,
+            self.closure.closed_steps, out, trace, events,
+        )  # fmt: skip
+
+
+def check(machine: Machine, accounts: Accounts) -> None:
+    """Raise ``ValueError`` if an account could not have been opened, or would be below maintenance before anything happens."""
+    if not isinstance(machine, Machine):
+        raise ValueError(f"machine is a perpkit Machine; got {machine!r}")
+    if not isinstance(accounts, Accounts):
+        raise ValueError(f"accounts is a perpkit Accounts; got {accounts!r}")
+    equity = accounts.collateral + accounts.side * accounts.size * (accounts.price - accounts.entry)
+    needed = machine.margin.maintenance * accounts.size * accounts.price
+    bad = np.flatnonzero(equity < needed * (1.0 - 1e-9))
+    if bad.size:
+        j = bad[0]
+        raise ValueError(
+            f"account {j} has {equity[j]:.6g} USD of equity against {needed[j]:.6g} USD of maintenance at the last print ({accounts.leverage[j]:.4g}x); "
+            f"this machine allows {machine.margin.max_leverage:g}x: give more collateral, or sample with a lower max_leverage"
+        )
+
+
+def _work(side: Side) -> Side:
+    n = len(side.beta)
+    zeros = [np.zeros(n + 1) for _ in range(4)]
+    return Side(side.beta, np.zeros(n), side.entry, side.is_large, side.large, *zeros)
+
+
+def _rules(machine: Machine, accounts: Accounts, closure: Closure) -> kernel.Rules:
+    interest = accounts.open_interest
+    liquidation, funding, band = machine.liquidation, machine.funding, machine.band
+    return kernel.Rules(
+        price=float(accounts.price),
+        open_interest=interest,
+        maintenance=float(machine.margin.maintenance),
+        partial_threshold=float(liquidation.partial_threshold),
+        partial_share=float(liquidation.partial_share),
+        cooldown_h=liquidation.cooldown_s / 3600.0,
+        fee=float(liquidation.fee),
+        backstop_threshold=float(machine.backstop.threshold),
+        backstop_shares=machine.backstop.capacity * interest / accounts.price,
+        fund=machine.insurance * interest,
+        adl=float(ADL[machine.adl]),
+        permanent=float(machine.book.permanent),
+        oracle=float(machine.oracle.kind),
+        mark=float(machine.mark.code),
+        band_width=float(band.width),
+        band_trigger=float(band.trigger),
+        band_resets=float(band.resets),
+        premium=float(PREMIA[funding.premium]),
+        interest_8h=float(funding.interest_8h),
+        clamp_8h=float(funding.clamp_8h),
+        multiplier=float(funding.multiplier),
+        cap_per_hour=float(funding.cap_per_hour),
+        funding_when_closed=float(funding.when_closed),
+        carried=float(machine.book.carry and machine.funding.when_closed),
+        dust=1e-12 * interest,
+    )
+
+
+def _pace(machine: Machine, closure: Closure) -> np.ndarray:
+    """The pace table, shape (3, PACE)."""
+    book = machine.book
+    shut = (book.follow_closed, book.noise_closed, book.refill_closed, book.half_spread_closed, book.depth_closed)
+    opened = (book.follow_open, book.noise_open, book.refill_open, book.half_spread_open, book.depth_open)
+    coarse = _pace_row(machine, closure.closed_step_s, closure.updates, closure.update_s, *shut)
+    hot = _pace_row(machine, closure.update_s, 1, closure.update_s, *shut)
+    return np.array([coarse, hot, _pace_row(machine, closure.update_s, 1, closure.update_s, *opened)])
+
+
+def _pace_row(machine, seconds, updates, update_s, follow, noise, refill, half_spread, depth) -> np.ndarray:
+    hours = seconds / 3600.0
+    row = np.empty(loop.PACE)
+    row[loop.HOURS], row[loop.SECONDS] = hours, seconds
+    row[loop.KEEP_ANCHOR] = math.exp(-follow * hours)
+    row[loop.NOISE] = noise * math.sqrt(hours if follow * hours < 1e-12 else -math.expm1(-2.0 * follow * hours) / (2.0 * follow))
+    row[loop.KEEP_IMPACT] = math.exp(-refill * hours)
+    wide = half_spread + machine.impact_notional / depth
+    row[loop.BID], row[loop.ASK] = math.exp(-half_spread), math.exp(half_spread)
+    row[loop.IMPACT_BID], row[loop.IMPACT_ASK] = math.exp(-wide), math.exp(wide)
+    row[loop.DEPTH], row[loop.HALF_SPREAD] = depth, half_spread
+    row[loop.ORACLE_GAIN] = gain(machine.oracle, update_s, updates)
+    row[loop.ORACLE_DOWN], row[loop.ORACLE_UP] = _reach(machine.oracle.step, updates)
+    row[loop.BASIS_GAIN] = -math.expm1(-seconds / machine.mark.basis_s)
+    row[loop.MARK_DOWN], row[loop.MARK_UP] = _reach(machine.mark_step, updates)
+    return row
+
+
+def _reach(step: float, updates: int) -> tuple[float, float]:
+    """Lowest and highest factor a price clamped to ``step`` an update can move by in ``updates`` updates."""
+    return (0.0, math.inf) if math.isinf(step) else ((1.0 - step) ** updates, (1.0 + step) ** updates)
+
+
+def _carry(machine: Machine, closure: Closure) -> np.ndarray:
+    """Share of the news the anchor aims at, by step: 1 unless informed flow charges expected funding to it."""
+    carry = np.ones(closure.closed_steps + closure.open_steps)
+    if machine.book.carry and machine.funding.when_closed:
+        left = closure.hours - closure.times[: closure.closed_steps]
+        tau = machine.oracle.tau
+        carry[: closure.closed_steps] = pass_through(machine.funding.kappa, tau, np.maximum(left, 0.0))
+    return carry
+
+
+def verify(out: np.ndarray, machine: Machine, seed: int, first: int) -> None:
+    """Raise :class:`LedgerError` if money appeared or vanished in any of the weekends ``first`` and following."""
+    error = out[:, kernel.OUTCOMES.index("imbalance")]
+    bad = np.flatnonzero(~(error <= TOLERANCE))
+    if bad.size:
+        raise LedgerError(
+            f"the ledger of {machine.name!r} is out by {error[bad[0]]:.3g} of open interest in weekend {first + bad[0]} of seed {seed}; "
+            f"reproduce with simulate(..., rng={seed}, weekend={first + bad[0]})"
+        )
+
+
+def as_seed(rng: int | np.random.Generator) -> int:
+    """A whole-number seed from a seed or a generator."""
+    if isinstance(rng, np.random.Generator):
+        return int(rng.integers(2**63))
+    if isinstance(rng, (int, np.integer)) and rng >= 0:
+        return int(rng)
+    raise ValueError(f"rng is a seed of 0 or more, or a numpy Generator; got {rng!r}")
+
+
+def simulate(
+    machine: Machine, accounts: Accounts, closure: Closure, gap: float, rng: int | np.random.Generator = 1, weekend: int = 0
+) -> Run:
+    """Run one weekend and keep everything.
+
+    Parameters
+    ----------
+    machine, accounts, closure : rules, population and clock.
+    gap : log return of the value over the closure.
+    rng : seed or generator.
+    weekend : which weekend of the seed; ``ensemble`` numbers its weekends the same way.
+
+    Returns
+    -------
+    Run
+        ``path``: Dataset over ``time`` (hours since the close, at the end of each step, the first row the close itself): V, P, O, M, impact prices and fund in
+        USD, f per hour, ``liquidated`` and ``phantom`` as shares of open interest, ``funding_paid`` by a long share in USD.
+        ``events``: time (h), kind, side, accounts, size (shares), price (USD), loss (USD), payer. ``ledger``: USD by pocket, sum 0.
+        ``outcome``: one row of :data:`OUTCOMES`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range, before anything runs.
+    LedgerError
+        If money appeared or vanished.
+    """
+    if not math.isfinite(gap):
+        raise ValueError(f"gap is a finite log return; got {gap!r}")
+    if weekend < 0:
+        raise ValueError(f"weekend counts from 0; got {weekend!r}")
+    seed = as_seed(rng)
+    chunk, place = divmod(weekend, CHUNK)
+    tables = Tables(machine, accounts, closure)
+    shocks = draw(seed, chunk, place + 1, np.full(place + 1, float(gap)), closure)
+    last = Shocks(*(np.ascontiguousarray(x[-1:]) for x in shocks))
+    out = np.zeros((1, len(kernel.OUTCOMES)))
+    trace = np.zeros((closure.closed_steps + closure.open_steps, len(kernel.TRACE)))
+    log = np.zeros((_EVENT_ROWS, len(EVENT_FIELDS)))
+    count = tables.run(last, out, trace, log)
+    if count > _EVENT_ROWS:
+        raise RuntimeError(f"this weekend has {count} events, more than the log's {_EVENT_ROWS} rows")
+    verify(out, machine, seed, weekend)
+    outcome = pd.Series(out[0], index=list(kernel.OUTCOMES), name=machine.name)
+    ledger = outcome[list(POCKETS)] * accounts.open_interest
+    return Run(_path(trace, machine, accounts, closure), _events(log[:count]), ledger.rename_axis("pocket"), outcome)
+
+
+def _path(trace: np.ndarray, machine: Machine, accounts: Accounts, closure: Closure) -> xr.Dataset:
+    row = loop.CLOSED
+    pace = _pace(machine, closure)[row]
+    start = dict.fromkeys(kernel.TRACE, 0.0) | dict.fromkeys(("V", "P", "O", "M"), accounts.price)
+    start["impact_bid"], start["impact_ask"] = accounts.price * pace[loop.IMPACT_BID], accounts.price * pace[loop.IMPACT_ASK]
+    start["fund"] = machine.insurance * accounts.open_interest
+    full = np.vstack([[start[name] for name in kernel.TRACE], trace])
+    times = np.concatenate([[0.0], closure.times])
+    units = dict.fromkeys(("V", "P", "O", "M", "impact_bid", "impact_ask", "fund", "imbalance"), "USD")
+    units |= {"f": "per hour", "liquidated": "share of open interest", "phantom": "share of open interest", "funding_paid": "USD per share"}
+    data = {name: ("time", full[:, j], {"units": units[name]}) for j, name in enumerate(kernel.TRACE)}
+    return xr.Dataset(data, coords={"time": ("time", times, {"units": "hours since the close"})}, attrs={"machine": machine.name, "hours": closure.hours})
+
+
+_PAYER = {"insurance": "insurance", "adl": "winners", "socialised": "everybody", "backstop": "backstop"}
+
+
+def _events(log: np.ndarray) -> pd.DataFrame:
+    frame = pd.DataFrame(log, columns=list(EVENT_FIELDS))
+    frame["kind"] = [KINDS[int(k)] for k in frame["kind"]]
+    frame["side"] = np.where(frame["side"] > 0, "long", "short")
+    frame["accounts"] = frame["accounts"].astype(int)
+    frame["payer"] = [_PAYER.get(kind, "") for kind in frame["kind"]]
+    return frame

@@ -1,0 +1,355 @@
+"""Kernel: weekends one after another through one machine, compiled.
+
+A weekend is cut into segments: closed minutes up to the next hour, the updates of a hot minute (one that follows forced orders), or updates after reopening. The
+traded price of a segment is known in advance as long as nobody is forced to trade; ``loop.advance`` runs along it and returns when somebody is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from perpkit._compile import compiled
+from perpkit.funding import hourly_rate
+from perpkit.ledger import (
+    ADL_NEEDED,
+    ADL_SIZE,
+    ANCHOR,
+    BREACHED,
+    DIRTY,
+    EVENTS,
+    EXHAUSTED_AT,
+    FIRST_ALIVE,
+    FUND,
+    IMPACT,
+    LIQUIDATED_CLOSED,
+    LIQUIDATED_OPEN,
+    PENDING,
+    POCKETS,
+    PREMATURE,
+    SHORTFALL,
+    STATE,
+    imbalance,
+    open_books,
+    pay_funding,
+    pockets,
+)
+from perpkit.liquidation import liquidate
+from perpkit.loop import (
+    CLOSED,
+    DEPTH,
+    HALF_SPREAD,
+    HOT,
+    HOURS,
+    IMPACT_ASK,
+    IMPACT_BID,
+    KEEP_ANCHOR,
+    KEEP_IMPACT,
+    NOISE,
+    OPEN,
+    advance,
+)
+from perpkit.margin import first_not_above
+from perpkit.mark import MEMORY
+from perpkit.oracle import NONE
+
+OUTCOMES = (
+    *POCKETS,
+    "shortfall",
+    "shortfall_long",
+    "shortfall_short",
+    "exhausted",
+    "exhausted_hours",
+    "adl_needed",
+    "adl_size",
+    "premature",
+    "liquidated_closed",
+    "liquidated_open",
+    "phantom",
+    "phantom_hours",
+    "dislocation",
+    "generations",
+    "cascade",
+    "funding_closed",
+    "imbalance",
+)
+TRACE = ("V", "P", "O", "M", "f", "impact_bid", "impact_ask", "liquidated", "fund", "phantom", "funding_paid", "imbalance")
+NEGLIGIBLE = 1e-15
+"""Log price below which the remains of an order are forgotten."""
+
+
+class Rules(NamedTuple):
+    """Scalars of one machine, fund and vault already in USD and shares. Codes are floats so that the tuple has one type."""
+
+    price: float
+    open_interest: float
+    maintenance: float
+    partial_threshold: float
+    partial_share: float
+    cooldown_h: float
+    fee: float
+    backstop_threshold: float
+    backstop_shares: float
+    fund: float
+    adl: float
+    permanent: float
+    oracle: float
+    mark: float
+    band_width: float
+    band_trigger: float
+    band_resets: float
+    premium: float
+    interest_8h: float
+    clamp_8h: float
+    multiplier: float
+    cap_per_hour: float
+    funding_when_closed: float
+    carried: float
+    dust: float
+
+
+@compiled
+def _limits(sides, works, st, funding: float, maintenance: float, price: float):
+    """Marks beyond which the next long and the next short are condemned, and log values beyond which they are worth less than nothing."""
+    long, short = -math.inf, -math.inf
+    if st[FIRST_ALIVE] < len(sides[0].beta):
+        long = sides[0].beta[int(st[FIRST_ALIVE])]
+    if st[FIRST_ALIVE + 1] < len(sides[1].beta):
+        short = sides[1].beta[int(st[FIRST_ALIVE + 1])]
+    low = math.log(max(long + funding, 1e-300) / price)
+    high = math.log(max(funding - short, 1e-300) / price)
+    return (long + funding) / (1.0 - maintenance), (funding - short) / (1.0 + maintenance), low, high
+
+
+@compiled
+def _hidden(sides, works, pending, st, worth: float) -> float:
+    """Equity below zero, at ``worth`` a share after funding, of the accounts nobody has liquidated yet, USD."""
+    loss = 0.0
+    for me in range(2):
+        side = works[me] if st[DIRTY + me] > 0.0 else sides[me]
+        y = (1.0 - 2.0 * me) * worth
+        first = int(st[FIRST_ALIVE + me])
+        end = first_not_above(side.beta, first, y)
+        loss += side.all_qb[end] - side.all_qb[first] - y * (side.all_q[end] - side.all_q[first])
+        for p in range(int(st[PENDING + me])):
+            loss += pending[me, p, 0] * max(pending[me, p, 1] - y, 0.0)
+    return loss
+
+
+@compiled
+def _liquidated(st) -> float:
+    """Shares liquidated so far, both sides."""
+    return st[LIQUIDATED_CLOSED] + st[LIQUIDATED_CLOSED + 1] + st[LIQUIDATED_OPEN] + st[LIQUIDATED_OPEN + 1]
+
+
+@compiled
+def _worst(error: float, found: float) -> float:
+    """The larger of the two; a NaN found is kept, where ``max`` would drop it."""
+    return error if found <= error else found
+
+
+@compiled
+def _fade(left: float, keep: float) -> float:
+    """What is left of a past order's effect after one more update; forgotten once negligible, so that a weekend can become quiet again."""
+    left *= keep
+    return left if abs(left) > NEGLIGIBLE else 0.0
+
+
+@compiled
+def _disturbed(logs, prices, free, free_prices, start, stop, keep_anchor, keep_impact, impact, shift) -> None:
+    """Log prices and prices of entries ``start`` to ``stop - 1``: the undisturbed ones moved by what is left of past orders."""
+    for k in range(start, stop):
+        impact, shift = _fade(impact, keep_impact), _fade(shift, keep_anchor)
+        moved = impact + shift
+        logs[k] = free[k] + moved
+        prices[k] = free_prices[k] * math.exp(moved) if moved != 0.0 else free_prices[k]
+
+
+@compiled
+def run_block(
+    custom, params, rules, pace, updates, updates_an_hour, sides, works, pending, single,
+    gaps, values, anchors, free_prices, normals, carry, n_closed, out, trace, events,
+):  # fmt: skip
+    """Run ``len(gaps)`` weekends and write one row of ``OUTCOMES`` each to ``out``, per unit of open interest.
+
+    ``values``, ``anchors`` and ``free_prices`` hold log value, log anchor and anchor price (USD) at the end of each step, shape (weekends, steps), as they are when nobody is
+    forced; with ``rules.carried`` the closed anchor depends on the oracle and is computed here from ``normals``. ``trace`` (steps, len(TRACE)) and ``events`` record
+    the last weekend, and nothing when they have no rows. Money that appears or vanishes is reported in ``imbalance``; the caller raises.
+    """
+    n_steps = values.shape[1]
+    st = np.zeros(STATE)
+    memory = np.zeros(MEMORY)
+    money = np.zeros(len(POCKETS))
+    longest = max(updates, updates_an_hour)
+    logs, prices, hot_values, hot_free, hot_prices = np.empty((5, longest))
+    m, price = rules.maintenance, rules.price
+    pools = 1.0 / rules.open_interest
+    to_interest = price / rules.open_interest
+    closed_charged = rules.funding_when_closed > 0.0 and rules.oracle != NONE
+    tracing = len(trace) > 0
+    closed_length, open_length, update_length = pace[CLOSED, HOURS], pace[OPEN, HOURS], pace[HOT, HOURS]
+    for w in range(len(gaps)):
+        open_books(sides, works, pending, st, price, rules.fund)
+        memory[:] = 0.0
+        reopen_value = price * math.exp(gaps[w])
+        oracle = mark = traded = anchor = price
+        basis = funding = premium_sum = rate = ups = downs = impact = shift = a = v = 0.0
+        hot = False
+        tick, last_tick, run_length, run_size, run_first = 0, -2, 0, 0.0, 0.0
+        best_length, best_size, best_first = 0, 0.0, 0.0
+        phantom, phantom_hours, dislocation, funding_closed, error = 0.0, 0.0, 0.0, 0.0, 0.0
+        lowest, highest, v_low, v_high = _limits(sides, works, st, funding, m, price)
+        s = 0
+        while s < n_steps:
+            closed = s < n_closed
+            elapsed = s * updates if closed else n_closed * updates + s - n_closed
+            to_hour = updates_an_hour - elapsed % updates_an_hour
+            start_hours = elapsed * update_length
+            carried = closed and rules.carried > 0.0
+
+            # The segment: which updates come next, and what they trade at if nobody is forced.
+            quiet = impact == 0.0 and shift == 0.0
+            if closed and hot:
+                row, count = HOT, updates
+            elif closed:
+                row, count = CLOSED, min(to_hour // updates, n_closed - s)
+            else:
+                row, count = OPEN, min(to_hour, n_steps - s)
+            if tracing or carried:
+                count = updates if row == HOT else 1
+            steps = 1 if row == HOT else count
+            a_end, v_end = anchors[w, s + steps - 1], values[w, s + steps - 1]
+            if carried:
+                o = math.log(oracle / price)
+                known = o + carry[s] * (v_end - o)
+                a_end = known + (a - known) * pace[CLOSED, KEEP_ANCHOR] + pace[CLOSED, NOISE] * normals[w, s, 1]
+            if row == HOT or carried:
+                for k in range(count):
+                    part = (k + 1.0) / count
+                    hot_values[k] = v_end if k + 1 == count else v + (v_end - v) * part
+                    hot_free[k] = a_end if k + 1 == count else a + (a_end - a) * part
+                    hot_prices[k] = price * math.exp(hot_free[k])
+                seg_values, free, free_price = hot_values[:count], hot_free[:count], hot_prices[:count]
+            else:
+                seg_values, free, free_price = values[w, s : s + count], anchors[w, s : s + count], free_prices[w, s : s + count]
+            if quiet:
+                seg_logs, seg_prices = free, free_price
+            else:
+                _disturbed(logs, prices, free, free_price, 0, count, pace[row, KEEP_ANCHOR], pace[row, KEEP_IMPACT], impact, shift)
+                seg_logs, seg_prices = logs[:count], prices[:count]
+
+            # Along the segment.
+            length = pace[row, HOURS]
+            hot = False
+            k = 0
+            while k < count:
+                before = k
+                watched = st[PENDING] + st[PENDING + 1] > 0.0
+                k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
+                    k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, custom,
+                    oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, watched, dislocation,
+                    start_hours, events, st,
+                )  # fmt: skip
+                passed = k - before + 1
+                tick += passed
+                if not quiet:
+                    for _ in range(passed):
+                        impact, shift = _fade(impact, pace[row, KEEP_IMPACT]), _fade(shift, pace[row, KEEP_ANCHOR])
+                traded, v = seg_prices[k], seg_values[k]
+                hours = start_hours + (k + 1) * length
+                if (mark < lowest or mark > highest or watched) and (not closed or rules.oracle != NONE):
+                    st[IMPACT], st[ANCHOR] = impact, shift
+                    gone = _liquidated(st)
+                    for me in range(2):
+                        traded = liquidate(
+                            me, sides, works, pending, single, st, rules, traded, mark, funding, m,
+                            pace[row, DEPTH], pace[row, HALF_SPREAD], reopen_value, hours, closed, False, events,
+                        )  # fmt: skip
+                    lowest, highest, v_low, v_high = _limits(sides, works, st, funding, m, price)
+                    gone = _liquidated(st) - gone
+                    if gone > 0.0:
+                        error = _worst(error, imbalance(sides, works, pending, st, funding, price))
+                        hot = True
+                        run_length, run_size = (run_length + 1, run_size + gone) if tick == last_tick + 1 else (1, gone)
+                        if run_length == 1:
+                            run_first = gone
+                        last_tick = tick
+                        best_length = max(best_length, run_length)
+                        if run_size > best_size:
+                            best_size, best_first = run_size, run_first
+                        dislocation = max(dislocation, abs(math.log(traded / price) - v))
+                        if impact != st[IMPACT] or shift != st[ANCHOR]:
+                            impact, shift, quiet = st[IMPACT], st[ANCHOR], False
+                            if k + 1 < count:
+                                _disturbed(
+                                    logs, prices, free, free_price, k + 1, count, pace[row, KEEP_ANCHOR], pace[row, KEEP_IMPACT], impact, shift
+                                )
+                                seg_logs, seg_prices = logs[:count], prices[:count]
+                at_step = row != HOT or k + 1 == count
+                if at_step and (v < v_low or v > v_high or st[PENDING] + st[PENDING + 1] > 0.0):
+                    hidden = _hidden(sides, works, pending, st, price * math.exp(v) - funding)
+                    if hidden > rules.dust:
+                        phantom = max(phantom, hidden)
+                        phantom_hours += closed_length if closed else open_length
+                k += 1
+                if hot and row == CLOSED:
+                    break  # the next minute is run at the update cadence
+            done = 1 if row == HOT else k
+            a = (a_end if carried else anchors[w, s + done - 1]) if closed else a
+            s += done
+
+            # On the hour.
+            elapsed = s * updates if s <= n_closed else n_closed * updates + s - n_closed
+            if elapsed % updates_an_hour == 0:
+                rate = 0.0
+                if closed_charged or not closed:
+                    rate = hourly_rate(premium_sum, rules.interest_8h, rules.clamp_8h, rules.multiplier, rules.cap_per_hour)
+                premium_sum = 0.0
+                if rate != 0.0:
+                    pay_funding(st, rate * oracle)
+                    funding += rate * oracle
+                    if closed:
+                        funding_closed += abs(rate) * oracle
+                    error = _worst(error, imbalance(sides, works, pending, st, funding, price))
+                    lowest, highest, v_low, v_high = _limits(sides, works, st, funding, m, price)
+            if tracing and w == len(gaps) - 1:
+                trace[s - 1, 0], trace[s - 1, 1], trace[s - 1, 2], trace[s - 1, 3] = price * math.exp(v), traded, oracle, mark
+                trace[s - 1, 4], trace[s - 1, 5], trace[s - 1, 6] = rate, traded * pace[row, IMPACT_BID], traded * pace[row, IMPACT_ASK]
+                trace[s - 1, 7], trace[s - 1, 8] = _liquidated(st) * to_interest, st[FUND]
+                trace[s - 1, 9] = _hidden(sides, works, pending, st, price * math.exp(v) - funding) * pools
+                trace[s - 1, 10], trace[s - 1, 11] = funding, imbalance(sides, works, pending, st, funding, price)
+
+        # Whoever is still open without equity at the value is closed now: bad debt must not outlive the window.
+        worth = price * math.exp(v)
+        st[IMPACT], st[ANCHOR] = impact, shift
+        for me in range(2):
+            traded = liquidate(
+                me, sides, works, pending, single, st, rules, traded, worth, funding, 0.0,
+                pace[OPEN, DEPTH], pace[OPEN, HALF_SPREAD], reopen_value, n_closed * closed_length + (n_steps - n_closed) * open_length,
+                False, True, events,
+            )  # fmt: skip
+        error = _worst(error, imbalance(sides, works, pending, st, funding, price))
+        pockets(sides, works, pending, st, funding, price, worth, rules.fund, money)
+        for p in range(len(POCKETS)):
+            out[w, p] = money[p] * pools
+        n = len(POCKETS)
+        out[w, n] = (st[SHORTFALL] + st[SHORTFALL + 1]) * pools
+        out[w, n + 1] = st[SHORTFALL] * pools
+        out[w, n + 2] = st[SHORTFALL + 1] * pools
+        out[w, n + 3] = st[BREACHED]
+        out[w, n + 4] = st[EXHAUSTED_AT]
+        out[w, n + 5] = st[ADL_NEEDED] * pools
+        out[w, n + 6] = (st[ADL_SIZE] + st[ADL_SIZE + 1]) * to_interest
+        out[w, n + 7] = (st[PREMATURE] + st[PREMATURE + 1]) * to_interest
+        out[w, n + 8] = (st[LIQUIDATED_CLOSED] + st[LIQUIDATED_CLOSED + 1]) * to_interest
+        out[w, n + 9] = (st[LIQUIDATED_OPEN] + st[LIQUIDATED_OPEN + 1]) * to_interest
+        out[w, n + 10] = phantom * pools
+        out[w, n + 11] = phantom_hours
+        out[w, n + 12] = dislocation
+        out[w, n + 13] = best_length
+        out[w, n + 14] = best_size / best_first if best_first > 0.0 else 0.0
+        out[w, n + 15] = funding_closed / price
+        out[w, n + 16] = error * pools
+    return int(st[EVENTS])

@@ -1,0 +1,93 @@
+"""Machine: one venue's rules for one market, and the book it stands on."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+
+from perpkit._checks import not_negative, positive, share
+from perpkit.band import Band, no_band
+from perpkit.book import Book
+from perpkit.funding import Funding
+from perpkit.margin import Margin
+from perpkit.mark import Mark, Median
+from perpkit.oracle import Oracle, frozen_oracle
+from perpkit.waterfall import ADL, Backstop, Liquidation
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Every rule the engine needs. Frozen; change a field with :func:`replace`, which checks it again.
+
+    Parameters
+    ----------
+    name, market, asof : what this is; labels only.
+    oracle : reference price, closed and open.
+    mark : mark rule.
+    mark_step : largest relative move of the mark in one update, or infinity.
+    band : limits of the mark while closed.
+    funding : funding rule.
+    margin : leverage cap and maintenance.
+    liquidation : how a condemned account is sold.
+    backstop : vault that takes over accounts before they are bankrupt.
+    insurance : fund at the close, as a share of open interest.
+    adl : ``"queue"``, ``"pro-rata"`` or ``"none"``.
+    impact_notional : USD behind the impact prices.
+    book : liquidity and informed flow.
+    """
+
+    name: str = "machine"
+    market: str = ""
+    asof: str = ""
+    oracle: Oracle = field(default_factory=frozen_oracle)
+    mark: Mark = field(default_factory=Median)
+    mark_step: float = math.inf
+    band: Band = field(default_factory=no_band)
+    funding: Funding = field(default_factory=Funding)
+    margin: Margin = field(default_factory=Margin)
+    liquidation: Liquidation = field(default_factory=Liquidation)
+    backstop: Backstop = field(default_factory=Backstop)
+    insurance: float = 0.0
+    adl: str = "queue"
+    impact_notional: float = 6_000.0
+    book: Book = field(default_factory=Book)
+
+    def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name} is a perpkit {kind.__name__}; got {getattr(self, name)!r}")
+        if not self.mark_step > 0.0 or 1.0 <= self.mark_step < math.inf:
+            raise ValueError(f"mark_step is the largest relative move of one update, in (0, 1), or infinity; got {self.mark_step!r}")
+        not_negative("insurance", self.insurance, "a share of open interest")
+        share("insurance", self.insurance, "a share of open interest")
+        positive("impact_notional", self.impact_notional, "USD behind the impact prices")
+        if self.adl not in ADL:
+            raise ValueError(f"adl is one of {sorted(ADL)}; got {self.adl!r}")
+
+
+_KINDS = {
+    "oracle": Oracle,
+    "mark": Mark,
+    "band": Band,
+    "funding": Funding,
+    "margin": Margin,
+    "liquidation": Liquidation,
+    "backstop": Backstop,
+    "book": Book,
+}
+
+
+def replace(thing, **changes):
+    """``thing`` (a machine or any of its frozen parts) with fields changed and checked again.
+
+    Raises
+    ------
+    ValueError
+        If a field does not exist, or its value fails the checks of its class.
+    """
+    names = [f.name for f in dataclasses.fields(thing)]
+    for name in changes:
+        if name not in names:
+            raise ValueError(f"{type(thing).__name__} has no field {name!r}; it has {', '.join(names)}")
+    return dataclasses.replace(thing, **changes)

@@ -1,0 +1,190 @@
+"""Mark price: the price the risk engine believes.
+
+Margin and liquidation run on the mark, not on the last trade. A rule turns quotes and oracle into a target; a step clamp limits how fast the
+mark may follow it, and a band (``band.py``) how far it may go while the reference is closed.
+
+A reader's own rule is a plain function under :func:`mark_rule`; it is compiled by itself and called by the engine, which is not recompiled.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba import cloudpickle
+from numba.core import config, types
+
+from perpkit._checks import positive, share
+from perpkit._compile import compiled
+
+ORACLE, MID, MEDIAN, BLEND, CUSTOM = 0, 1, 2, 3, 4
+MEMORY = 8
+"""Floats of scratch memory a custom rule may keep through one weekend."""
+
+
+class Quotes(NamedTuple):
+    """What the book shows at an update, USD. ``last`` equals ``mid``: the book is taken to trade at every update."""
+
+    bid: float
+    ask: float
+    mid: float
+    last: float
+    impact_bid: float
+    impact_ask: float
+
+
+class State(NamedTuple):
+    """What the rule may remember.
+
+    ``mark`` is the previous mark (USD), ``basis`` the exponential average of mid minus oracle (USD, time constant ``basis_s`` of the rule),
+    ``seconds`` the time since the last update, ``closed`` 1.0 while there is no reference, ``memory`` scratch floats, zero on Friday.
+    """
+
+    mark: float
+    basis: float
+    seconds: float
+    closed: float
+    memory: np.ndarray
+
+
+_FLOAT = types.float64
+_VECTOR = types.Array(_FLOAT, 1, "C")
+_SIGNATURE = _FLOAT(
+    types.NamedUniTuple(_FLOAT, len(Quotes._fields), Quotes),
+    _FLOAT,
+    types.NamedTuple([_FLOAT] * 4 + [_VECTOR], State),
+    _VECTOR,
+)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A mark rule with its parameters. Build one with :func:`OracleMark`, :func:`Mid`, :func:`Median`, :func:`Blend` or a :func:`mark_rule`.
+
+    Parameters
+    ----------
+    code : which rule.
+    params : the rule's own parameters.
+    basis_s : time constant of the basis average, seconds.
+    function : a custom rule's Python function.
+    """
+
+    code: int
+    params: tuple[float, ...] = ()
+    basis_s: float = 150.0
+    function: Callable | None = None
+
+    def __post_init__(self) -> None:
+        positive("basis_s", self.basis_s, "the time constant of the basis average in seconds")
+        if self.code not in (ORACLE, MID, MEDIAN, BLEND, CUSTOM):
+            raise ValueError(f"code names a rule of perpkit.mark; got {self.code!r}")
+        if (self.code == CUSTOM) != (self.function is not None):
+            raise ValueError("a custom rule needs its function, and only a custom rule has one; use perpkit.mark_rule")
+        if not all(math.isfinite(p) for p in self.params):
+            raise ValueError(f"params of a mark rule are finite numbers; got {self.params!r}")
+
+    @cached_property
+    def pointer(self) -> Callable:
+        """The rule as the engine calls it; for built-in rules a stand-in that is never called."""
+        function = self.function or _unused
+        return function if config.DISABLE_JIT else numba.cfunc(_SIGNATURE)(function)
+
+    def __getstate__(self) -> dict:
+        # A rule written in a notebook is not importable elsewhere, so it travels by value.
+        state = {k: v for k, v in self.__dict__.items() if k != "pointer"}
+        state["function"] = None if self.function is None else cloudpickle.dumps(self.function)
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        if state["function"] is not None:
+            state["function"] = pickle.loads(state["function"])
+        self.__dict__.update(state)
+
+
+def _unused(quotes, oracle, state, params):
+    return oracle
+
+
+def OracleMark() -> Mark:  # noqa: N802 - these four read as the names of rules
+    """The mark is the oracle (Ostium; Felix metals)."""
+    return Mark(ORACLE)
+
+
+def Mid() -> Mark:  # noqa: N802
+    """The mark is the mid price of the book."""
+    return Mark(MID)
+
+
+def Median(basis_s: float = 150.0) -> Mark:  # noqa: N802
+    """Median of oracle, oracle plus averaged basis, and the local price (trade.xyz mark price page, 2025-12; Hyperliquid core)."""
+    return Mark(MEDIAN, basis_s=basis_s)
+
+
+def Blend(weight: float) -> Mark:  # noqa: N802
+    """``weight`` on the traded price, the rest on the oracle: the analytic family, from oracle only (0) to mid only (1)."""
+    share("weight", weight, "the weight of the traded price in the mark")
+    return Mark(BLEND, params=(float(weight),))
+
+
+def mark_rule(function: Callable) -> Callable[..., Mark]:
+    """Make a mark rule of ``function(quotes, oracle, state, params)``, which returns the target mark in USD.
+
+    ``quotes`` is a :class:`Quotes`, ``oracle`` the published oracle, ``state`` a :class:`State`, ``params`` the numbers given when the rule
+    is used. The function is compiled by Numba: arithmetic, ``math``, comparisons and loops. The result is called with the
+    parameters and gives a :class:`Mark`::
+
+        @pk.mark_rule
+        def cautious(quotes, oracle, state, params):
+            return oracle + min(max(quotes.mid - oracle, -params[0]), params[0])
+
+        machine = pk.replace(machine, mark=cautious(5.0))
+
+    Raises
+    ------
+    ValueError
+        When the function does not take those four arguments.
+    """
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    if len(names) != 4:
+        raise ValueError(f"a mark rule takes (quotes, oracle, state, params); {function.__name__} takes {names!r}")
+
+    def use(*params: float, basis_s: float = 150.0) -> Mark:
+        return Mark(CUSTOM, params=tuple(float(p) for p in params), basis_s=basis_s, function=function)
+
+    use.__name__ = function.__name__
+    use.__doc__ = function.__doc__
+    return use
+
+
+@compiled
+def median_of_three(oracle: float, basis: float, local: float) -> float:
+    """Median of the oracle, the oracle plus its averaged basis, and the local price, USD.
+
+    Moving one input alone cannot carry the result outside the other two.
+    """
+    carried = oracle + basis
+    return max(min(oracle, carried), min(max(oracle, carried), local))
+
+
+@compiled
+def target_mark(
+    code, mid, bid, ask, impact_bid, impact_ask, oracle, mark, basis, seconds, closed, memory, params, custom
+):  # fmt: skip
+    """What the rule says, before clamp and band, USD. Takes plain numbers: a tuple holding an array is costly to make at every update."""
+    if code == MEDIAN:
+        # The local price is the median of best bid, best ask and last trade; the last trade is the mid.
+        return median_of_three(oracle, basis, max(min(bid, ask), min(max(bid, ask), mid)))
+    if code == BLEND:
+        return params[0] * mid + (1.0 - params[0]) * oracle
+    if code == ORACLE:
+        return oracle
+    if code == MID:
+        return mid
+    quotes = Quotes(bid, ask, mid, mid, impact_bid, impact_ask)
+    return custom(quotes, oracle, State(mark, basis, seconds, 1.0 if closed else 0.0, memory), params)

@@ -1,0 +1,161 @@
+"""Plots: the book's one figure style and its recurring pictures.
+
+A figure is drawn once, as an SVG whose ink follows the page's theme: text and axes take the colour of the surrounding text, series keep colours that
+read on white and on near-black and for colour-blind readers.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from perpkit.engine import Run
+from perpkit.ledger import POCKETS
+
+# Stand-ins that no figure uses otherwise; replaced after drawing.
+_INK, _FAINT = "#123456", "#654321"
+COLOURS = {"V": "#8b5cf6", "P": "#0072B2", "O": "#009E73", "M": "#D55E00", "other": "#CC79A7"}
+"""One colour a price through the whole book."""
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8b5cf6", "#0d9488")
+"""Colours of other series, at least 3:1 against white and against #121212."""
+WIDTH = 6.2
+"""Inches. Text of 9.5 points then stays legible on a phone and does not shout on a desktop."""
+POCKET_NAMES = {
+    "longs": "longs", "shorts": "shorts", "makers": "makers", "backstop": "backstop vault", "insurance": "insurance fund", "adl": "ADL'd winners",
+    "socialised": "socialised",
+}  # fmt: skip
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "marking-time",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
+    "font.size": 9.5,
+    "axes.labelsize": 9.5,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.linewidth": 0.5,
+    "grid.alpha": 0.35,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": mpl.cycler(color=SERIES),
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "figure.constrained_layout.use": True,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "grid.color": _FAINT,
+}
+_THEME = "<style>:root{color:#1f2937}@media (prefers-color-scheme: dark){:root{color:#e5e7eb}}</style>"
+
+
+def figure(rows: int = 1, columns: int = 1, height: float = 3.2, **kwargs) -> tuple[Figure, Axes | np.ndarray]:
+    """A figure of the book's width and style, and its axes; ``height`` in inches, the rest as ``Figure.subplots``."""
+    mpl.rcParams.update(_STYLE)
+    fig = Figure(figsize=(WIDTH, height), layout="constrained")
+    return fig, fig.subplots(rows, columns, **kwargs)
+
+
+def svg(fig: Figure) -> str:
+    """The figure as SVG text, the same bytes every time, with ink that follows the theme."""
+    buffer = io.StringIO()
+    fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(_INK, "currentColor").replace(_FAINT, "#888888")
+    return re.sub(r"(<svg[^>]*>)", lambda m: m.group(1) + _THEME, text, count=1)
+
+
+def show(fig: Figure):
+    """The figure for display in a notebook or the book."""
+    from IPython.display import SVG
+
+    return SVG(svg(fig))
+
+
+def ink() -> str:
+    """Colour of text and axes, for lines that should read as annotation."""
+    return _INK
+
+
+def label_lines(ax: Axes, x: float, ends: Mapping[str, float], colours: Mapping[str, str], gap: float) -> None:
+    """Write each name at the right of ``x`` beside its line's end, moved apart to at least ``gap`` (data units) so that none overlap."""
+    order = sorted(ends, key=ends.get)
+    heights = []
+    for name in order:
+        heights.append(ends[name] if not heights else max(ends[name], heights[-1] + gap))
+    shift = np.mean(heights) - np.mean([ends[name] for name in order])
+    for name, y in zip(order, heights, strict=True):
+        ax.annotate(name, (x, y - shift), xytext=(4, 0), textcoords="offset points", color=colours[name], va="center", fontweight="bold", annotation_clip=False)
+
+
+def weekend(run: Run, minutes: float = 3.0, prices: tuple[str, ...] = ("V", "P", "O", "M"), names: Mapping[str, str] | None = None) -> Figure:
+    """One weekend: prices above, what it did to accounts below; the closure at the left, the minutes after reopening at the right.
+
+    Below: share of open interest liquidated so far (line) and phantom solvency, the hidden negative equity of accounts still open (shade).
+    """
+    path, closed = run.path, run.path.attrs["hours"]
+    mpl.rcParams.update(_STYLE)
+    fig = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+    axes = fig.subplots(2, 2, sharex="col", sharey="row", width_ratios=(1.5, 1), height_ratios=(1.7, 1))
+    time = path["time"].values
+    during, after = time <= closed + 1e-9, (time >= closed - 1e-9) & (time <= closed + minutes / 60.0 + 1e-9)
+    clocks = (time, (time - closed) * 60.0)
+    for column, keep in enumerate((during, after)):
+        x = clocks[column][keep]
+        for name in prices:
+            axes[0, column].plot(x, path[name].values[keep], color=COLOURS[name], drawstyle="steps-post" if column else "default")
+        axes[1, column].plot(x, 100 * path["liquidated"].values[keep], color=SERIES[3], drawstyle="steps-post")
+        axes[1, column].fill_between(x, 100 * path["phantom"].values[keep], color=COLOURS["V"], alpha=0.45, linewidth=0, step="post")
+    ends = {name: float(path[name].values[after][-1]) for name in prices}
+    low, high = axes[0, 0].get_ylim()
+    called = {name: (names or {}).get(name, name) for name in prices}
+    label_lines(
+        axes[0, 1], axes[0, 1].get_xlim()[1], {called[n]: v for n, v in ends.items()}, {called[n]: COLOURS[n] for n in prices}, (high - low) / 14
+    )
+    axes[0, 0].set_ylabel("USD")
+    axes[1, 0].set_ylabel("% of open interest")
+    axes[0, 0].set_title("closed")
+    axes[0, 1].set_title("reopened")
+    axes[1, 0].set_xlabel("hours since the close")
+    axes[1, 1].set_xlabel("minutes since the first print")
+    axes[1, 0].annotate("liquidated", (0.02, 0.92), xycoords="axes fraction", color=SERIES[3], va="top", fontweight="bold")
+    axes[1, 0].annotate("phantom solvency", (0.02, 0.74), xycoords="axes fraction", color=COLOURS["V"], va="top", fontweight="bold")
+    return fig
+
+
+def who_pays(ax: Axes, shares: Mapping[str, Mapping[str, float]], pockets: tuple[str, ...] = POCKETS) -> None:
+    """Stacked bars, one a machine: what each pocket lost (left of zero) and gained, per cent of open interest."""
+    palette = dict(zip(POCKETS, ("#0072B2", "#009E73", "#0d9488", "#8b5cf6", "#D55E00", "#CC79A7", "#e11d48"), strict=True))
+    for row, ledger in enumerate(shares.values()):
+        left, right = 0.0, 0.0
+        for pocket in pockets:
+            amount = 100 * ledger[pocket]
+            if amount < 0:
+                ax.barh(row, amount, left=left, color=palette[pocket], height=0.62)
+                left += amount
+            else:
+                ax.barh(row, amount, left=right, color=palette[pocket], height=0.62)
+                right += amount
+    ax.set_yticks(range(len(shares)), list(shares))
+    ax.invert_yaxis()
+    ax.axvline(0, color=_INK, linewidth=0.8)
+    ax.grid(axis="y", visible=False)
+    handles = [mpl.patches.Patch(color=palette[p], label=POCKET_NAMES[p]) for p in pockets]
+    ax.figure.legend(handles=handles, loc="outside lower center", ncols=4)
