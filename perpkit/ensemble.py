@@ -32,7 +32,7 @@ _NO_EVENTS = np.zeros((0, 7))
 class GapLaw(Protocol):
     """What ``ensemble`` needs of a law of the log gap; see ``gaps.py``."""
 
-    record: tuple[float, float]
+    record: tuple[float, float] | None
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray: ...
 
@@ -138,7 +138,7 @@ def _block(machines, closure: Closure, seed: int, start: int, gaps: np.ndarray) 
     return out
 
 
-def _gaps(gaps, n: int | None, seed: int, stratify: bool) -> tuple[np.ndarray, str, tuple[float, float]]:
+def _gaps(gaps, n: int | None, seed: int, stratify: bool) -> tuple[np.ndarray, str, tuple[float, float] | None]:
     if n is not None and (int(n) != n or n < 1):
         raise ValueError(f"n is a number of weekends, 1 or more; got {n!r}")
     if isinstance(gaps, GapLaw):
@@ -147,7 +147,7 @@ def _gaps(gaps, n: int | None, seed: int, stratify: bool) -> tuple[np.ndarray, s
         # A stream of its own: the same gaps whatever the closure or the number of machines.
         rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(2**32 - 1,))))
         drawn = np.asarray(gaps.stratified(n, rng) if stratify else gaps.sample(n, rng), dtype=float)
-        return drawn, "stratified" if stratify else "independent", tuple(gaps.record)
+        return drawn, "stratified" if stratify else "independent", gaps.record
     drawn = np.atleast_1d(np.asarray(gaps, dtype=float))
     if drawn.ndim != 1 or not drawn.size:
         raise ValueError(f"gaps is a law or a vector of log returns; got an array of shape {drawn.shape}")
@@ -173,7 +173,7 @@ def _label(result, names, gaps, seed, sampling, record) -> xr.Dataset:
         name: (("machine", "weekend"), result[:, :, j], {"units": _UNITS.get(name, "share of open interest")})
         for j, name in enumerate(kernel.OUTCOMES)
     }
-    attrs = {"seed": str(seed), "sampling": sampling, "record": list(record)}
+    attrs = {"seed": str(seed), "sampling": sampling} | ({"record": list(record)} if record else {})
     for variable in data.values():
         variable[2].update(attrs)
     coords = {"machine": names, "weekend": np.arange(len(gaps)), "gap": ("weekend", gaps, {"units": "log return"})}
