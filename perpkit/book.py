@@ -1,6 +1,6 @@
 """Book: the traded price, what an order does to it, and how it forgets.
 
-The log price is an anchor that follows what informed flow knows, plus the transient impact of forced orders
+The log price is an anchor that follows what informed flow knows (slowly while the hedge is asleep, at once when the reference prints), plus the transient impact of forced orders
 (Obizhaeva and Wang 2013, constant refill rate): an order moves the price by notional over depth; a share of that joins the anchor and fades only
 as informed flow corrects it, the rest decays at the refill rate.
 """
@@ -24,7 +24,8 @@ class Book:
     refill_open, refill_closed : decay rate of impact, per hour (ln 2 over the half-life).
     permanent : share of impact that moves the anchor, 0 to 1.
     half_spread_open, half_spread_closed : half the quoted spread, log units.
-    follow_open, follow_closed : speed at which the anchor follows the value, per hour; infinity pins it.
+    follow_closed : speed at which the anchor follows the value nobody prints, per hour; infinity pins it.
+    follow_open : speed at which a premium over the printed value fades, per hour; the value itself is followed at once.
     noise_open, noise_closed : noise of the anchor, log units per square root of an hour.
     carry : if true the anchor follows the arbitrage-free closed-window price, which charges expected funding to the news, and not
         the value itself.
@@ -42,7 +43,7 @@ class Book:
     permanent: float = 0.0
     half_spread_open: float = 0.0002
     half_spread_closed: float = 0.0005
-    follow_open: float = 20.0
+    follow_open: float = 0.25
     follow_closed: float = 0.1
     noise_open: float = 0.0
     noise_closed: float = 0.0
@@ -72,15 +73,17 @@ def push(notional: float, depth: float) -> float:
 def anchor_path(values, closed_steps, keep_closed, noise_closed, keep_open, noise_open, normals, out) -> None:
     """Log anchor at the end of each step into ``out``, shape (steps,), as it moves when nobody is forced to trade.
 
-    An exact Ornstein-Uhlenbeck step towards the value: what is left of the distance is ``keep``, the noise has standard deviation ``noise``.
+    Closed, an exact Ornstein-Uhlenbeck step towards the value: what is left of the distance is ``keep``, the noise has standard deviation ``noise``. Once the
+    reference prints, makers reprice with it: the first print closes the distance, and only the premium that noise adds from then on fades.
     """
     a = 0.0
     for s in range(closed_steps):
         a = values[s] + (a - values[s]) * keep_closed + noise_closed * normals[s, 1]
         out[s] = a
+    premium = 0.0
     for s in range(closed_steps, len(out)):
-        a = values[s] + (a - values[s]) * keep_open + noise_open * normals[s, 1]
-        out[s] = a
+        premium = premium * keep_open + noise_open * normals[s, 1]
+        out[s] = values[s] + premium
 
 
 def sweep(prices: Sequence[float], sizes: Sequence[float], quantity: float) -> tuple[float, list[float]]:

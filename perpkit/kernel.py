@@ -206,7 +206,6 @@ def run_block(
             closed = s < n_closed
             elapsed = s * updates if closed else n_closed * updates + s - n_closed
             to_hour = updates_an_hour - elapsed % updates_an_hour
-            start_hours = elapsed * update_length
             carried = closed and rules.carried > 0.0
 
             # The segment: which updates come next, and what they trade at if nobody is forced.
@@ -241,7 +240,7 @@ def run_block(
                 seg_logs, seg_prices = logs[:count], prices[:count]
 
             # Along the segment.
-            length = pace[row, HOURS]
+            ticks = updates if row == CLOSED else 1
             hot = False
             k = 0
             while k < count:
@@ -250,7 +249,7 @@ def run_block(
                 k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
                     k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, custom,
                     oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, watched, dislocation,
-                    start_hours, events, st,
+                    elapsed * update_length, events, st,
                 )  # fmt: skip
                 passed = k - before + 1
                 tick += passed
@@ -258,7 +257,7 @@ def run_block(
                     for _ in range(passed):
                         impact, shift = _fade(impact, pace[row, KEEP_IMPACT]), _fade(shift, pace[row, KEEP_ANCHOR])
                 traded, v = seg_prices[k], seg_values[k]
-                hours = start_hours + (k + 1) * length
+                hours = (elapsed + (k + 1) * ticks) * update_length
                 if (mark < lowest or mark > highest or watched) and (not closed or rules.oracle != NONE):
                     st[IMPACT], st[ANCHOR] = impact, shift
                     gone = _liquidated(st)

@@ -163,13 +163,24 @@ def mark_rule(function: Callable) -> Callable[..., Mark]:
 
 
 @compiled
+def middle(a: float, b: float, c: float) -> float:
+    """Median of three prices."""
+    return max(min(a, b), min(max(a, b), c))
+
+
+@compiled
 def median_of_three(oracle: float, basis: float, local: float) -> float:
     """Median of the oracle, the oracle plus its averaged basis, and the local price, USD.
 
     Moving one input alone cannot carry the result outside the other two.
     """
-    carried = oracle + basis
-    return max(min(oracle, carried), min(max(oracle, carried), local))
+    return middle(oracle, oracle + basis, local)
+
+
+@compiled
+def local_price(quotes: Quotes) -> float:
+    """Median of best bid, best ask and last trade, USD."""
+    return middle(quotes.bid, quotes.ask, quotes.last)
 
 
 @compiled
@@ -179,7 +190,7 @@ def target_mark(
     """What the rule says, before clamp and band, USD. Takes plain numbers: a tuple holding an array is costly to make at every update."""
     if code == MEDIAN:
         # The local price is the median of best bid, best ask and last trade; the last trade is the mid.
-        return median_of_three(oracle, basis, max(min(bid, ask), min(max(bid, ask), mid)))
+        return median_of_three(oracle, basis, middle(bid, ask, mid))
     if code == BLEND:
         return params[0] * mid + (1.0 - params[0]) * oracle
     if code == ORACLE:
