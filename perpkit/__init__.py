@@ -4,7 +4,7 @@ The surface is small: a :class:`Machine` (a venue's rules), :class:`Accounts`, a
 :func:`estimate` what happened. ``theory`` holds closed forms and imports nothing of the engine, so that each can judge the other.
 """
 
-from perpkit import data, gaps, plots, theory
+from perpkit import base, data, gaps, plots, theory
 from perpkit.accounts import Accounts
 from perpkit.band import Band, no_band, ratchet, static_band
 from perpkit.book import Book
@@ -22,14 +22,14 @@ from perpkit.oracle import Oracle, frozen_oracle, impact_oracle, no_oracle
 from perpkit.report import Report
 from perpkit.sessions import closures
 from perpkit.value import Value
-from perpkit.venues import BaseCase, base_case, venue, venues
+from perpkit.venues import BaseCase, base_case, rulebook, venue, venues
 from perpkit.waterfall import Backstop, Liquidation
 
 __version__ = "0.1.0"
 
 __all__ = [
     "OUTCOMES", "POCKETS", "Accounts", "Backstop", "Band", "BaseCase", "Blend", "Book", "Closure", "Estimate", "Funding", "LedgerError", "Liquidation",
-    "Machine", "Margin", "Mark", "Median", "Mid", "Oracle", "OracleMark", "Report", "Run", "Value", "base_case", "closures", "data", "ensemble",
-    "estimate", "frozen_oracle", "gaps", "impact_oracle", "mark_rule", "no_band", "no_oracle", "plots", "ratchet", "replace", "simulate",
+    "Machine", "Margin", "Mark", "Median", "Mid", "Oracle", "OracleMark", "Report", "Run", "Value", "base", "base_case", "closures", "data", "ensemble",
+    "estimate", "frozen_oracle", "gaps", "impact_oracle", "mark_rule", "no_band", "no_oracle", "plots", "ratchet", "replace", "rulebook", "simulate",
     "static_band", "theory", "venue", "venues",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from perpkit.funding import PREMIA
 from perpkit.ledger import EVENT_FIELDS, POCKETS, LedgerError
 from perpkit.liquidation import KINDS
 from perpkit.machine import Machine
-from perpkit.margin import Side, sort_side
+from perpkit.margin import sort_sides
 from perpkit.oracle import gain
 from perpkit.theory import pass_through
 from perpkit.value import value_path
@@ -81,10 +81,9 @@ class Tables:
     def __init__(self, machine: Machine, accounts: Accounts, closure: Closure) -> None:
         check(machine, accounts)
         self.machine, self.closure = machine, closure
-        self.sides = tuple(sort_side(accounts, sign, machine.liquidation.partial_threshold) for sign in (1.0, -1.0))
-        self.works = tuple(_work(side) for side in self.sides)
-        largest = max(len(side.large) for side in self.sides) + 1
-        self.pending, self.single = np.zeros((2, largest, 4)), np.zeros((largest, 2))
+        self.sides, self.large = sort_sides(accounts, machine.liquidation.partial_threshold)
+        self.works = np.zeros_like(self.sides)
+        self.pending, self.single = np.zeros((2, self.large.shape[1], 4)), np.zeros((self.large.shape[1], 2))
         self.rules = _rules(machine, accounts, closure)
         self.pace = _pace(machine, closure)
         self.pull, self.bridge_noise = value.bridge(closure.value, closure.hours, closure.closed_steps)
@@ -101,7 +100,7 @@ class Tables:
         prices *= self.rules.price
         return kernel.run_block(
             self.machine.mark.pointer, self.params, self.rules, self.pace, self.closure.updates, round(3600.0 / self.closure.update_s),
-            self.sides, self.works, self.pending, self.single, shocks.gaps, values, anchors, prices, shocks.normals, self.carry,
+            self.sides, self.works, self.large, self.pending, self.single, shocks.gaps, values, anchors, prices, shocks.normals, self.carry,
             self.closure.closed_steps, out, trace, events,
         )  # fmt: skip
 
@@ -121,12 +120,6 @@ def check(machine: Machine, accounts: Accounts) -> None:
             f"account {j} has {equity[j]:.6g} USD of equity against {needed[j]:.6g} USD of maintenance at the last print ({accounts.leverage[j]:.4g}x); "
             f"this machine allows {machine.margin.max_leverage:g}x: give more collateral, or sample with a lower max_leverage"
         )
-
-
-def _work(side: Side) -> Side:
-    n = len(side.beta)
-    zeros = [np.zeros(n + 1) for _ in range(4)]
-    return Side(side.beta, np.zeros(n), side.entry, side.is_large, side.large, *zeros)
 
 
 def _rules(machine: Machine, accounts: Accounts, closure: Closure) -> kernel.Rules:

@@ -51,7 +51,7 @@ from perpkit.loop import (
     OPEN,
     advance,
 )
-from perpkit.margin import first_not_above
+from perpkit.margin import ALL_Q, ALL_QB, BETA, first_not_above
 from perpkit.mark import MEMORY
 from perpkit.oracle import NONE
 
@@ -111,13 +111,9 @@ class Rules(NamedTuple):
 
 
 @compiled
-def _limits(sides, works, st, funding: float, maintenance: float, price: float):
+def _limits(sides, st, funding: float, maintenance: float, price: float):
     """Marks beyond which the next long and the next short are condemned, and log values beyond which they are worth less than nothing."""
-    long, short = -math.inf, -math.inf
-    if st[FIRST_ALIVE] < len(sides[0].beta):
-        long = sides[0].beta[int(st[FIRST_ALIVE])]
-    if st[FIRST_ALIVE + 1] < len(sides[1].beta):
-        short = sides[1].beta[int(st[FIRST_ALIVE + 1])]
+    long, short = sides[0, BETA, int(st[FIRST_ALIVE])], sides[1, BETA, int(st[FIRST_ALIVE + 1])]
     low = math.log(max(long + funding, 1e-300) / price)
     high = math.log(max(funding - short, 1e-300) / price)
     return (long + funding) / (1.0 - maintenance), (funding - short) / (1.0 + maintenance), low, high
@@ -131,8 +127,8 @@ def _hidden(sides, works, pending, st, worth: float) -> float:
         side = works[me] if st[DIRTY + me] > 0.0 else sides[me]
         y = (1.0 - 2.0 * me) * worth
         first = int(st[FIRST_ALIVE + me])
-        end = first_not_above(side.beta, first, y)
-        loss += side.all_qb[end] - side.all_qb[first] - y * (side.all_q[end] - side.all_q[first])
+        end = first_not_above(side[BETA], first, y)
+        loss += side[ALL_QB, end] - side[ALL_QB, first] - y * (side[ALL_Q, end] - side[ALL_Q, first])
         for p in range(int(st[PENDING + me])):
             loss += pending[me, p, 0] * max(pending[me, p, 1] - y, 0.0)
     return loss
@@ -169,7 +165,7 @@ def _disturbed(logs, prices, free, free_prices, start, stop, keep_anchor, keep_i
 
 @compiled
 def run_block(
-    custom, params, rules, pace, updates, updates_an_hour, sides, works, pending, single,
+    custom, params, rules, pace, updates, updates_an_hour, sides, works, large, pending, single,
     gaps, values, anchors, free_prices, normals, carry, n_closed, out, trace, events,
 ):  # fmt: skip
     """Run ``len(gaps)`` weekends and write one row of ``OUTCOMES`` each to ``out``, per unit of open interest.
@@ -200,7 +196,7 @@ def run_block(
         tick, last_tick, run_length, run_size, run_first = 0, -2, 0, 0.0, 0.0
         best_length, best_size, best_first = 0, 0.0, 0.0
         phantom, phantom_hours, dislocation, funding_closed, error = 0.0, 0.0, 0.0, 0.0, 0.0
-        lowest, highest, v_low, v_high = _limits(sides, works, st, funding, m, price)
+        lowest, highest, v_low, v_high = _limits(sides, st, funding, m, price)
         s = 0
         while s < n_steps:
             closed = s < n_closed
@@ -263,10 +259,10 @@ def run_block(
                     gone = _liquidated(st)
                     for me in range(2):
                         traded = liquidate(
-                            me, sides, works, pending, single, st, rules, traded, mark, funding, m,
+                            me, sides, works, large, pending, single, st, rules, traded, mark, funding, m,
                             pace[row, DEPTH], pace[row, HALF_SPREAD], reopen_value, hours, closed, False, events,
                         )  # fmt: skip
-                    lowest, highest, v_low, v_high = _limits(sides, works, st, funding, m, price)
+                    lowest, highest, v_low, v_high = _limits(sides, st, funding, m, price)
                     gone = _liquidated(st) - gone
                     if gone > 0.0:
                         error = _worst(error, imbalance(sides, works, pending, st, funding, price))
@@ -312,7 +308,7 @@ def run_block(
                     if closed:
                         funding_closed += abs(rate) * oracle
                     error = _worst(error, imbalance(sides, works, pending, st, funding, price))
-                    lowest, highest, v_low, v_high = _limits(sides, works, st, funding, m, price)
+                    lowest, highest, v_low, v_high = _limits(sides, st, funding, m, price)
             if tracing and w == len(gaps) - 1:
                 trace[s - 1, 0], trace[s - 1, 1], trace[s - 1, 2], trace[s - 1, 3] = price * math.exp(v), traded, oracle, mark
                 trace[s - 1, 4], trace[s - 1, 5], trace[s - 1, 6] = rate, traded * pace[row, IMPACT_BID], traded * pace[row, IMPACT_ASK]
@@ -325,7 +321,7 @@ def run_block(
         st[IMPACT], st[ANCHOR] = impact, shift
         for me in range(2):
             traded = liquidate(
-                me, sides, works, pending, single, st, rules, traded, worth, funding, 0.0,
+                me, sides, works, large, pending, single, st, rules, traded, worth, funding, 0.0,
                 pace[OPEN, DEPTH], pace[OPEN, HALF_SPREAD], reopen_value, n_closed * closed_length + (n_steps - n_closed) * open_length,
                 False, True, events,
             )  # fmt: skip

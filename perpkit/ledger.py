@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from perpkit._compile import compiled
-from perpkit.margin import Side
+from perpkit.margin import ALL_Q, ALL_QB
 
 # Places in the state vector. Those of a pair hold longs, then shorts.
 FIRST_ALIVE, NEXT_LARGE, PENDING, DIRTY, TRADER_CASH = 0, 2, 4, 6, 8
@@ -49,10 +49,10 @@ def log_event(events, st, hours, kind, sign, accounts, size, price, loss):
 
 
 @compiled
-def side_cash(side: Side, first: int, pending: np.ndarray, n_pending: int, sign: float, funding: float) -> tuple[float, float]:
+def side_cash(side: np.ndarray, first: int, pending: np.ndarray, n_pending: int, sign: float, funding: float) -> tuple[float, float]:
     """Signed size (shares) and cash (USD) of the open accounts of a side: their equity at a price p is ``cash + size * p``."""
-    size = side.all_q[-1] - side.all_q[first]
-    weighted = side.all_qb[-1] - side.all_qb[first]
+    size = side[ALL_Q, -1] - side[ALL_Q, first]
+    weighted = side[ALL_QB, -1] - side[ALL_QB, first]
     for p in range(n_pending):
         size += pending[p, 0]
         weighted += pending[p, 0] * pending[p, 1]
@@ -76,7 +76,7 @@ def open_books(sides, works, pending, st: np.ndarray, price: float, fund: float)
     """Friday: nothing traded yet; makers hold what balances the two sides, bought at the last print."""
     st[:] = 0.0
     st[EXHAUSTED_AT] = np.nan
-    net = sides[0].all_q[-1] - sides[1].all_q[-1]
+    net = sides[0, ALL_Q, -1] - sides[1, ALL_Q, -1]
     st[MAKER_SIZE] = -net
     st[MAKER_CASH] = net * price
     st[FUND] = fund

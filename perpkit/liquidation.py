@@ -39,7 +39,18 @@ from perpkit.ledger import (
     credit,
     log_event,
 )
-from perpkit.margin import Side, first_not_above, maintenance_level
+from perpkit.margin import (
+    ALL_Q,
+    ALL_QB,
+    BETA,
+    ENTRY,
+    SIZE,
+    SMALL_Q,
+    SMALL_QB,
+    first_not_above,
+    maintenance_level,
+    prefix_sums,
+)
 from perpkit.waterfall import NO_ADL, QUEUE, adl_index, adl_pro_rata, adl_queue
 
 LIQUIDATION, PARTIAL, TAKEOVER, DELEVERAGE, INSURANCE, SOCIAL, REANCHOR = 0, 1, 2, 3, 4, 5, 6
@@ -59,29 +70,36 @@ def _deleverage(side, work, dirty, first, sign, mark, funding, y_exit, rule, amo
 
     Winners are in profit at the mark and still hold equity at the exit ``y_exit``, so nobody is made bankrupt by winning. A winner gives a slice together with its share of the margin, so the rest of the account keeps its leverage and its place in the order.
     """
-    n = len(side.beta)
     if not dirty:
-        work.size[:] = side.size
-    profit = sign * (mark - side.entry[first:]) / side.entry[first:]
-    capacity = np.where((profit > 0.0) & (side.beta[first:] <= y_exit), work.size[first:], 0.0)
-    equity = np.maximum(sign * (mark - funding) - side.beta[first:], 1e-12 * mark)
+        for r in range(side.shape[0]):  # a slice assignment would take Numba seconds to compile
+            for j in range(side.shape[1]):
+                work[r, j] = side[r, j]
+    beta = side[BETA, first:]
+    n = len(beta)
+    leverage, profit, capacity = np.empty(n), np.empty(n), np.zeros(n)
+    for j in range(n):
+        entry = side[ENTRY, first + j]
+        profit[j] = sign * (mark - entry) / entry
+        leverage[j] = mark / max(sign * (mark - funding) - beta[j], 1e-12 * mark)
+        if profit[j] > 0.0 and beta[j] <= y_exit:
+            capacity[j] = work[SIZE, first + j]
     if rule == QUEUE:
-        taken = adl_queue(adl_index(mark / equity, profit), capacity, amount)
+        taken = adl_queue(adl_index(leverage, profit), capacity, amount)
     else:
         taken = adl_pro_rata(capacity, amount)
-    work.size[first:] -= taken
+    closed, closed_beta = 0.0, 0.0
     for j in range(n):
-        small = 0.0 if side.is_large[j] else work.size[j]
-        work.small_q[j + 1] = work.small_q[j] + small
-        work.small_qb[j + 1] = work.small_qb[j] + small * side.beta[j]
-        work.all_q[j + 1] = work.all_q[j] + work.size[j]
-        work.all_qb[j + 1] = work.all_qb[j] + work.size[j] * side.beta[j]
-    return taken.sum(), (taken * side.beta[first:]).sum()
+        if taken[j] > 0.0:
+            work[SIZE, first + j] -= taken[j]
+            closed += taken[j]
+            closed_beta += taken[j] * beta[j]
+    prefix_sums(work)
+    return closed, closed_beta
 
 
 @compiled
 def liquidate(
-    me, sides, works, pending, single, st, rules, price, mark, funding, maintenance, depth, half_spread, reopen_value, hours, closed, final, events
+    me, sides, works, large, pending, single, st, rules, price, mark, funding, maintenance, depth, half_spread, reopen_value, hours, closed, final, events
 ):  # fmt: skip
     """Sell the accounts of side ``me`` (0 longs, 1 shorts) that ``mark`` condemns; the traded price afterwards.
 
@@ -91,7 +109,7 @@ def liquidate(
     sign = 1.0 - 2.0 * me
     them = 1 - me
     side = works[me] if st[DIRTY + me] > 0.0 else sides[me]
-    beta = side.beta
+    beta = side[BETA]
     trigger = maintenance_level(sign, mark, funding, maintenance)
     y_mark = sign * (mark - funding)
     first = int(st[FIRST_ALIVE + me])
@@ -105,30 +123,30 @@ def liquidate(
     if room > 0.0:
         lo = min(first_not_above(beta, first, y_mark), last)
         hi = min(first_not_above(beta, first, vault_level), last)
-        zone = side.all_q[hi] - side.all_q[lo]
+        zone = side[ALL_Q, hi] - side[ALL_Q, lo]
         if zone > 0.0:
             taken = min(1.0, room / zone)
             kept = 1.0 - taken
-            _take_over(st, sign, funding, taken * zone, taken * (side.all_qb[hi] - side.all_qb[lo]))
-            _count(st, me, closed, taken, beta, side.all_q, side.all_qb, lo, hi, sign * (reopen_value - funding))
+            _take_over(st, sign, funding, taken * zone, taken * (side[ALL_QB, hi] - side[ALL_QB, lo]))
+            _count(st, me, closed, taken, beta, side[ALL_Q], side[ALL_QB], lo, hi, sign * (reopen_value - funding))
             log_event(events, st, hours, TAKEOVER, sign, hi - lo, taken * zone, mark, 0.0)
     else:
         hi = lo = first
 
     # Whole accounts: without equity at the mark [first, lo), left by the vault [lo, hi), the small rest [hi, last). Then the large ones.
-    sold = side.all_q[lo] - side.all_q[first] + kept * (side.all_q[hi] - side.all_q[lo]) + side.small_q[last] - side.small_q[hi]
+    sold = side[ALL_Q, lo] - side[ALL_Q, first] + kept * (side[ALL_Q, hi] - side[ALL_Q, lo]) + side[SMALL_Q, last] - side[SMALL_Q, hi]
     singles = 0
     n_pending = int(st[PENDING + me])
     rows = pending[me]
-    large = int(st[NEXT_LARGE + me])
-    while large < len(side.large) and side.large[large] < last:
-        j = side.large[large]
+    next_large = int(st[NEXT_LARGE + me])
+    while large[me, next_large] < last:
+        j = large[me, next_large]
         if j >= hi:
-            rows[n_pending, 0] = side.size[j]
+            rows[n_pending, 0] = side[SIZE, j]
             rows[n_pending, 1] = beta[j]
             rows[n_pending, 2] = -math.inf  # never sliced yet
             n_pending += 1
-        large += 1
+        next_large += 1
     sliced = 0.0
     kept_rows = 0
     for p in range(n_pending):
@@ -157,7 +175,7 @@ def liquidate(
         rows[kept_rows, 3] = slice_size
         kept_rows += 1
     st[FIRST_ALIVE + me] = last
-    st[NEXT_LARGE + me] = large
+    st[NEXT_LARGE + me] = next_large
     st[PENDING + me] = kept_rows
     if sold + sliced <= 0.0:
         return price
@@ -215,9 +233,9 @@ def liquidate(
     st[ANCHOR] -= sign * rules.permanent * x
     st[SHORTFALL + me] += beyond
     y_reopen = sign * (reopen_value - funding)
-    _count(st, me, closed, 1.0, beta, side.all_q, side.all_qb, first, lo, y_reopen)
-    _count(st, me, closed, kept, beta, side.all_q, side.all_qb, lo, hi, y_reopen)
-    _count(st, me, closed, 1.0, beta, side.small_q, side.small_qb, hi, last, y_reopen)
+    _count(st, me, closed, 1.0, beta, side[ALL_Q], side[ALL_QB], first, lo, y_reopen)
+    _count(st, me, closed, kept, beta, side[ALL_Q], side[ALL_QB], lo, hi, y_reopen)
+    _count(st, me, closed, 1.0, beta, side[SMALL_Q], side[SMALL_QB], hi, last, y_reopen)
     for p in range(singles):
         _count_one(st, me, closed, single[p, 0], single[p, 1] < y_reopen)
     if sold - spared * loss_q > 0.0:
@@ -242,9 +260,9 @@ def _take_over(st, sign, funding, size, size_beta):
 @compiled
 def _losses(side, first, lo, hi, last, kept, single, singles, y):
     """Loss beyond collateral at a fill of ``y``, and the size and size times beta of the accounts that have one."""
-    _, q1, qb1 = _above(side.beta, side.all_q, side.all_qb, first, lo, y)
-    _, q2, qb2 = _above(side.beta, side.all_q, side.all_qb, lo, hi, y)
-    _, q3, qb3 = _above(side.beta, side.small_q, side.small_qb, hi, last, y)
+    _, q1, qb1 = _above(side[BETA], side[ALL_Q], side[ALL_QB], first, lo, y)
+    _, q2, qb2 = _above(side[BETA], side[ALL_Q], side[ALL_QB], lo, hi, y)
+    _, q3, qb3 = _above(side[BETA], side[SMALL_Q], side[SMALL_QB], hi, last, y)
     q, qb = q1 + kept * q2 + q3, qb1 + kept * qb2 + qb3
     for p in range(singles):
         if single[p, 1] > y:
@@ -273,9 +291,9 @@ def _range(beta, quantity, weighted, start, stop, y_first, y, fee, weight):
 @compiled
 def _proceeds(side, first, lo, hi, last, kept, single, singles, y_first, y, fee, weight):
     """What the accounts sold whole are left with, before and after the fee, and their losses beyond collateral. USD."""
-    g1, n1, b1 = _range(side.beta, side.all_q, side.all_qb, first, lo, y_first, y, fee, weight)
-    g2, n2, b2 = _range(side.beta, side.all_q, side.all_qb, lo, hi, y_first, y, fee, weight)
-    g3, n3, b3 = _range(side.beta, side.small_q, side.small_qb, hi, last, y_first, y, fee, weight)
+    g1, n1, b1 = _range(side[BETA], side[ALL_Q], side[ALL_QB], first, lo, y_first, y, fee, weight)
+    g2, n2, b2 = _range(side[BETA], side[ALL_Q], side[ALL_QB], lo, hi, y_first, y, fee, weight)
+    g3, n3, b3 = _range(side[BETA], side[SMALL_Q], side[SMALL_QB], hi, last, y_first, y, fee, weight)
     gross, net, beyond = g1 + kept * g2 + g3, n1 + kept * n2 + n3, b1 + kept * b2 + b3
     for p in range(singles):
         size, b = single[p, 0], single[p, 1]

@@ -8,7 +8,6 @@ bankruptcy price at entry. Both sides are one rule in the coordinate ``y = s (p 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -42,34 +41,56 @@ class Margin:
             )
 
 
-class Side(NamedTuple):
-    """One side of the market, sorted by ``beta`` from first to last to be liquidated. Prefix sums have one more entry.
+BETA, SIZE, ENTRY, IS_LARGE, SMALL_Q, SMALL_QB, ALL_Q, ALL_QB = range(8)
+"""Rows of a side's table: sorted by beta, highest first. The last four are prefix sums of size and of size times beta, over accounts that are sold whole and over
+all; entry k sums the first k accounts."""
+ROWS = 8
 
-    ``small_q`` and ``small_qb`` sum size and size times beta over accounts that are closed in one order; ``all_q`` and ``all_qb`` over all.
-    ``large`` holds the positions of accounts liquidated in part first.
+
+def sort_sides(accounts: Accounts, partial_threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Tables of both sides, longs first, and the places of their large accounts.
+
+    Parameters
+    ----------
+    accounts : the population.
+    partial_threshold : accounts above this many USD at the last print are large: liquidated in part first.
+
+    Returns
+    -------
+    sides : float, shape (2, ROWS, n + 1), n the number of accounts of the longer side; the shorter is filled up with nobody (beta minus infinity, size 0).
+    large : int, shape (2, count + 1), places in rising order, filled up with a place nobody has.
     """
+    counts = [int((accounts.side == sign).sum()) for sign in (1.0, -1.0)]
+    sides = np.zeros((2, ROWS, max(counts) + 1))
+    sides[:, BETA], sides[:, ENTRY] = -np.inf, accounts.price
+    places = []
+    for me, (sign, n) in enumerate(zip((1.0, -1.0), counts, strict=True)):
+        mine = accounts.side == sign
+        beta = sign * accounts.bankruptcy[mine]
+        order = np.argsort(-beta, kind="stable")
+        size = accounts.size[mine][order]
+        is_large = size * accounts.price > partial_threshold
+        table = sides[me]
+        table[BETA, :n], table[SIZE, :n], table[ENTRY, :n], table[IS_LARGE, :n] = beta[order], size, accounts.entry[mine][order], is_large
+        prefix_sums(table)
+        places.append(np.flatnonzero(is_large))
+    large = np.full((2, max(len(p) for p in places) + 1), sides.shape[2])
+    for me in range(2):
+        large[me, : len(places[me])] = places[me]
+    return sides, large
 
-    beta: np.ndarray
-    size: np.ndarray
-    entry: np.ndarray
-    is_large: np.ndarray
-    large: np.ndarray
-    small_q: np.ndarray
-    small_qb: np.ndarray
-    all_q: np.ndarray
-    all_qb: np.ndarray
 
-
-def sort_side(accounts: Accounts, sign: float, partial_threshold: float) -> Side:
-    """The sorted arrays of one side (``sign`` +1 longs, -1 shorts); accounts above ``partial_threshold`` USD at the last print are large."""
-    mine = accounts.side == sign
-    beta = sign * accounts.bankruptcy[mine]
-    order = np.argsort(-beta, kind="stable")
-    size, entry, beta = accounts.size[mine][order], accounts.entry[mine][order], beta[order]
-    is_large = size * accounts.price > partial_threshold
-    small = np.where(is_large, 0.0, size)
-    sums = [np.concatenate([[0.0], np.cumsum(x)]) for x in (small, small * beta, size, size * beta)]
-    return Side(beta, size, entry, is_large, np.flatnonzero(is_large), *sums)
+@compiled
+def prefix_sums(table: np.ndarray) -> None:
+    """Fill the four rows of sums of one side's table from its sizes and betas."""
+    for k in range(table.shape[1] - 1):
+        size = table[SIZE, k]
+        weighted = size * table[BETA, k] if size > 0.0 else 0.0
+        whole = 1.0 - table[IS_LARGE, k]
+        table[SMALL_Q, k + 1] = table[SMALL_Q, k] + whole * size
+        table[SMALL_QB, k + 1] = table[SMALL_QB, k] + whole * weighted
+        table[ALL_Q, k + 1] = table[ALL_Q, k] + size
+        table[ALL_QB, k + 1] = table[ALL_QB, k] + weighted
 
 
 @compiled

@@ -72,7 +72,10 @@ def adl_index(leverage: np.ndarray, profit: np.ndarray) -> np.ndarray:
     The form in Hyperliquid's documents, mark over entry, ranks winning shorts last; this is the side-aware form its node uses
     (OtterSec, 2026-06-22).
     """
-    return leverage * np.maximum(profit, 0.0)
+    index = np.empty(len(leverage))
+    for j in range(len(leverage)):
+        index[j] = leverage[j] * max(profit[j], 0.0)
+    return index
 
 
 @compiled
@@ -95,6 +98,8 @@ def adl_queue(index: np.ndarray, capacity: np.ndarray, amount: float) -> np.ndar
 def adl_pro_rata(capacity: np.ndarray, amount: float) -> np.ndarray:
     """What each winner gives when all give the same share of their capacity, at most all of it."""
     total = capacity.sum()
-    if total <= 0.0:
-        return np.zeros(len(capacity))
-    return capacity * min(amount / total, 1.0)
+    part = min(amount / total, 1.0) if total > 0.0 else 0.0
+    taken = np.empty(len(capacity))
+    for j in range(len(capacity)):
+        taken[j] = part * capacity[j]
+    return taken

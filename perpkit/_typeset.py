@@ -1,0 +1,93 @@
+"""How a number and a table look in print: minus signs, powers of ten, MyST cells. Used by ``report.py`` only."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def typeset(text: str) -> str:
+    """A formatted number as print shows it: a minus sign for a hyphen, no negative zero, powers of ten written out, no line break inside.
+
+    ``-1.2e-05`` becomes ``−1.2 × 10⁻⁵``.
+    """
+    if not re.search(r"[1-9]", text):
+        text = text.replace("-", "", 1)
+    text = re.sub(r"e([+-]\d+)", lambda m: "\u00a0×\u00a010" + str(int(m[1])).translate(_SUPERSCRIPT), text)
+    return re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)
+
+
+def formatted(where: str, fmt: str, value: int | float) -> str:
+    """The text of a number under a format; ``where`` names it in errors."""
+    try:
+        text = fmt.format(value)
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+        raise ValueError(f"{where}: fmt is a format of one number, such as '{{:.2f}}'; got {fmt!r} ({error})") from error
+    if not re.search(r"\d", text):
+        raise ValueError(f"{where}: fmt must show the number; {fmt!r} gives {text!r}")
+    return typeset(text)
+
+
+def flattened(where: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its named index as columns and checked headers."""
+    if frame.columns.nlevels > 1:
+        raise ValueError(f"{where}: one level of column names; got {frame.columns.nlevels}. Join them first")
+    if any(n is not None for n in frame.index.names):
+        if None in frame.index.names:
+            raise ValueError(f"{where}: name every level of the index (rename_axis); got {list(frame.index.names)}")
+        frame = frame.reset_index()
+    elif not isinstance(frame.index, pd.RangeIndex):
+        raise ValueError(f"{where}: the index has no name, so its header cell would be empty; frame.rename_axis('...') or reset_index(drop=True)")
+    frame = frame.rename(columns=str)
+    bad = [c for c in frame.columns if not c.strip()] or list(frame.columns[frame.columns.duplicated()])
+    if bad:
+        raise ValueError(f"{where}: every column needs a header of its own; got {bad[0]!r} among {list(frame.columns)}")
+    return frame.rename_axis(columns=None)
+
+
+def myst_table(where: str, frame: pd.DataFrame, caption: str, name: str, formats: Mapping[str, Any], markup: frozenset[str]) -> str:
+    """The MyST source of a numbered table; numbers to the right, text to the left."""
+    columns = []
+    for header in frame.columns:
+        cells = [_cell(f"{where}, column {header!r}", v, formats.get(header)) for v in frame[header]]
+        columns.append([_escape(header), *(_pipes(c) if header in markup else _escape(c) for c in cells)])
+    lines = ["| " + " | ".join(row) + " |" for row in zip(*columns, strict=True)]
+    numeric = [pd.api.types.is_numeric_dtype(frame[h]) and not pd.api.types.is_bool_dtype(frame[h]) for h in frame.columns]
+    lines.insert(1, "| " + " | ".join("---:" if right else ":---" for right in numeric) + " |")
+    return "\n".join([f":::{{table}} {caption.strip()}", f":name: {name}", "", *lines, ":::"])
+
+
+def _cell(where: str, value: Any, fmt: str | Callable[[Any], str] | None) -> str:
+    """The text of one cell before escaping."""
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return "–"
+    if callable(fmt):
+        return str(fmt(value))
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, numbers.Real):
+        if math.isinf(value):
+            return "∞" if value > 0 else "−∞"
+        return formatted(where, fmt or ("{:,}" if isinstance(value, numbers.Integral) else "{:,.4g}"), value)
+    if isinstance(value, pd.Timestamp) and fmt is None:
+        return value.strftime("%Y-%m-%d" if value == value.normalize() else "%Y-%m-%d %H:%M")
+    return (fmt or "{}").format(value)
+
+
+def _pipes(text: str) -> str:
+    """One line, with the pipes that would end a table cell escaped."""
+    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(text.split()))
+
+
+def _escape(text: str) -> str:
+    """Plain text for a MyST table cell, maths between single dollars kept."""
+    parts = re.split(r"(\$[^$]+\$)", " ".join(text.split()))
+    return "".join(_pipes(p) if i % 2 else re.sub(r"([\\`*_{}\[\]<>|$&~^])", r"\\\1", p) for i, p in enumerate(parts))
