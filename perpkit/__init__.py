@@ -4,7 +4,7 @@ The surface is small: a :class:`Machine` (a venue's rules), :class:`Accounts`, a
 :func:`estimate` what happened. ``theory`` holds closed forms and imports nothing of the engine, so that each can judge the other.
 """
 
-from perpkit import base, data, gaps, plots, theory
+from perpkit import base, data, gaps, plots, studies, theory
 from perpkit.accounts import Accounts
 from perpkit.band import Band, no_band, ratchet, static_band
 from perpkit.book import Book
@@ -31,5 +31,5 @@ __all__ = [
     "OUTCOMES", "POCKETS", "Accounts", "Backstop", "Band", "BaseCase", "Blend", "Book", "Closure", "Estimate", "Funding", "LedgerError", "Liquidation",
     "Machine", "Margin", "Mark", "Median", "Mid", "Oracle", "OracleMark", "Report", "Run", "Value", "base", "base_case", "closures", "data", "ensemble",
     "estimate", "frozen_oracle", "gaps", "impact_oracle", "mark_rule", "no_band", "no_oracle", "plots", "ratchet", "replace", "rulebook", "simulate",
-    "static_band", "theory", "venue", "venues",
+    "static_band", "studies", "theory", "venue", "venues",
 ]  # fmt: skip

@@ -70,7 +70,7 @@ def ensemble(
     -------
     xarray.Dataset
         One variable an outcome (per unit of open interest unless its ``units`` says otherwise), dims (machine, weekend), coordinate ``gap``. Attributes: ``seed``,
-        ``sampling`` and ``record``, the worst and best gap on record, from which ``estimate`` takes standard error and tail share.
+        ``sampling``, ``distinct`` (number of different gaps) and ``record``, the worst and best gap on record, from which ``estimate`` takes standard error and tail share.
 
     Raises
     ------
@@ -109,7 +109,8 @@ def ensemble(
             pool.shutdown(cancel_futures=True)
     for k, (machine, _) in enumerate(machines_held):
         verify(result[k], machine, seed, 0)
-    return _label(result, list(by_name), drawn, seed, sampling, record)
+    distinct = count if isinstance(gaps, GapLaw) else np.size(gaps)
+    return _label(result, list(by_name), drawn, seed, sampling, record, distinct)
 
 
 def _in_flight(pool: Executor, jobs, machines, closure, seed):
@@ -168,12 +169,12 @@ _UNITS = {
 }
 
 
-def _label(result, names, gaps, seed, sampling, record) -> xr.Dataset:
+def _label(result, names, gaps, seed, sampling, record, distinct) -> xr.Dataset:
     data = {
         name: (("machine", "weekend"), result[:, :, j], {"units": _UNITS.get(name, "share of open interest")})
         for j, name in enumerate(kernel.OUTCOMES)
     }
-    attrs = {"seed": str(seed), "sampling": sampling} | ({"record": list(record)} if record else {})
+    attrs = {"seed": str(seed), "sampling": sampling, "distinct": min(distinct, len(gaps))} | ({"record": list(record)} if record else {})
     for variable in data.values():
         variable[2].update(attrs)
     coords = {"machine": names, "weekend": np.arange(len(gaps)), "gap": ("weekend", gaps, {"units": "log return"})}

@@ -26,9 +26,9 @@ class Estimate:
 def estimate(outcome: xr.DataArray, minus: xr.DataArray | None = None) -> Estimate:
     """Mean of an outcome over weekends; with ``minus``, of the paired difference of two machines.
 
-    The standard error is the usual one for independent gaps and for given ones (where it describes the weekends as a sample, not the shocks alone). For stratified gaps it is the
-    successive-difference estimator, ``sum (x[i+1] - x[i])**2 / (2 n (n - 1))``: one draw a stratum leaves no spread within a stratum, and neighbours differ little
-    in the gap, so it errs on the safe side. Outcomes that are nan (no event) are left out.
+    The standard error is the usual one for independent gaps. For gaps given as an array and gone through several times, the runs of one gap are averaged first: the error is
+    that of the distinct weekends as a sample, shocks included, and ``n`` is their number. For stratified gaps it is the successive-difference estimator, ``sum (x[i+1] - x[i])**2 / (2 n (n - 1))``: one draw a stratum leaves no spread within a
+    stratum, and neighbours differ little in the gap, so it errs on the safe side. Outcomes that are nan (no event) are left out.
 
     Parameters
     ----------
@@ -48,13 +48,18 @@ def estimate(outcome: xr.DataArray, minus: xr.DataArray | None = None) -> Estima
             raise ValueError("minus must come from the same ensemble as outcome: a paired difference needs common shocks")
     x = outcome.values if minus is None else outcome.values - minus.values
     keep = np.isfinite(x)
-    x = x[keep]
+    share = _tail_share(outcome, x[keep], keep)
+    distinct = int(outcome.attrs.get("distinct", len(x)))
+    if distinct < len(x) and len(x) % distinct == 0 and keep.all():
+        x = x.reshape(-1, distinct).mean(axis=0)
+    else:
+        x = x[keep]
     n = len(x)
     if n < 2:
         raise ValueError(f"an estimate needs at least two weekends with a value; {n} of {len(keep)} have one")
     stratified = outcome.attrs.get("sampling") == "stratified" and keep.all()
     variance = (np.diff(x) ** 2).sum() / (2.0 * (n - 1)) if stratified else x.var(ddof=1)
-    return Estimate(float(x.mean()), math.sqrt(variance / n), n, _tail_share(outcome, x, keep))
+    return Estimate(float(x.mean()), math.sqrt(variance / n), n, share)
 
 
 def _tail_share(outcome: xr.DataArray, x: np.ndarray, keep: np.ndarray) -> float:

@@ -68,6 +68,7 @@ OUTCOMES = (
     "liquidated_closed",
     "liquidated_open",
     "phantom",
+    "phantom_size",
     "phantom_hours",
     "dislocation",
     "generations",
@@ -75,7 +76,7 @@ OUTCOMES = (
     "funding_closed",
     "imbalance",
 )
-TRACE = ("V", "P", "O", "M", "f", "impact_bid", "impact_ask", "liquidated", "fund", "phantom", "funding_paid", "imbalance")
+TRACE = ("V", "P", "O", "M", "f", "impact_bid", "impact_ask", "liquidated", "fund", "phantom", "phantom_size", "funding_paid", "imbalance")
 NEGLIGIBLE = 1e-15
 """Log price below which the remains of an order are forgotten."""
 
@@ -120,18 +121,22 @@ def _limits(sides, st, funding: float, maintenance: float, price: float):
 
 
 @compiled
-def _hidden(sides, works, pending, st, worth: float) -> float:
-    """Equity below zero, at ``worth`` a share after funding, of the accounts nobody has liquidated yet, USD."""
-    loss = 0.0
+def _hidden(sides, works, pending, st, worth: float) -> tuple[float, float]:
+    """Equity below zero (USD), at ``worth`` a share after funding, of the accounts nobody has liquidated yet, and their size (shares)."""
+    loss, size = 0.0, 0.0
     for me in range(2):
         side = works[me] if st[DIRTY + me] > 0.0 else sides[me]
         y = (1.0 - 2.0 * me) * worth
         first = int(st[FIRST_ALIVE + me])
         end = first_not_above(side[BETA], first, y)
-        loss += side[ALL_QB, end] - side[ALL_QB, first] - y * (side[ALL_Q, end] - side[ALL_Q, first])
+        held = side[ALL_Q, end] - side[ALL_Q, first]
+        loss += side[ALL_QB, end] - side[ALL_QB, first] - y * held
+        size += held
         for p in range(int(st[PENDING + me])):
-            loss += pending[me, p, 0] * max(pending[me, p, 1] - y, 0.0)
-    return loss
+            if pending[me, p, 1] > y:
+                loss += pending[me, p, 0] * (pending[me, p, 1] - y)
+                size += pending[me, p, 0]
+    return loss, size
 
 
 @compiled
@@ -195,7 +200,7 @@ def run_block(
         hot = False
         tick, last_tick, run_length, run_size, run_first = 0, -2, 0, 0.0, 0.0
         best_length, best_size, best_first = 0, 0.0, 0.0
-        phantom, phantom_hours, dislocation, funding_closed, error = 0.0, 0.0, 0.0, 0.0, 0.0
+        phantom, phantom_size, phantom_hours, dislocation, funding_closed, error = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         lowest, highest, v_low, v_high = _limits(sides, st, funding, m, price)
         s = 0
         while s < n_steps:
@@ -284,9 +289,9 @@ def run_block(
                                 seg_logs, seg_prices = logs[:count], prices[:count]
                 at_step = row != HOT or k + 1 == count
                 if at_step and (v < v_low or v > v_high or st[PENDING] + st[PENDING + 1] > 0.0):
-                    hidden = _hidden(sides, works, pending, st, price * math.exp(v) - funding)
+                    hidden, held = _hidden(sides, works, pending, st, price * math.exp(v) - funding)
                     if hidden > rules.dust:
-                        phantom = max(phantom, hidden)
+                        phantom, phantom_size = max(phantom, hidden), max(phantom_size, held)
                         phantom_hours += closed_length if closed else open_length
                 k += 1
                 if hot and row == CLOSED:
@@ -313,8 +318,9 @@ def run_block(
                 trace[s - 1, 0], trace[s - 1, 1], trace[s - 1, 2], trace[s - 1, 3] = price * math.exp(v), traded, oracle, mark
                 trace[s - 1, 4], trace[s - 1, 5], trace[s - 1, 6] = rate, traded * pace[row, IMPACT_BID], traded * pace[row, IMPACT_ASK]
                 trace[s - 1, 7], trace[s - 1, 8] = _liquidated(st) * to_interest, st[FUND]
-                trace[s - 1, 9] = _hidden(sides, works, pending, st, price * math.exp(v) - funding) * pools
-                trace[s - 1, 10], trace[s - 1, 11] = funding, imbalance(sides, works, pending, st, funding, price)
+                hidden, held = _hidden(sides, works, pending, st, price * math.exp(v) - funding)
+                trace[s - 1, 9], trace[s - 1, 10] = hidden * pools, held * to_interest
+                trace[s - 1, 11], trace[s - 1, 12] = funding, imbalance(sides, works, pending, st, funding, price)
 
         # Whoever is still open without equity at the value is closed now: bad debt must not outlive the window.
         worth = price * math.exp(v)
@@ -341,10 +347,11 @@ def run_block(
         out[w, n + 8] = (st[LIQUIDATED_CLOSED] + st[LIQUIDATED_CLOSED + 1]) * to_interest
         out[w, n + 9] = (st[LIQUIDATED_OPEN] + st[LIQUIDATED_OPEN + 1]) * to_interest
         out[w, n + 10] = phantom * pools
-        out[w, n + 11] = phantom_hours
-        out[w, n + 12] = dislocation
-        out[w, n + 13] = best_length
-        out[w, n + 14] = best_size / best_first if best_first > 0.0 else 0.0
-        out[w, n + 15] = funding_closed / price
-        out[w, n + 16] = error * pools
+        out[w, n + 11] = phantom_size * to_interest
+        out[w, n + 12] = phantom_hours
+        out[w, n + 13] = dislocation
+        out[w, n + 14] = best_length
+        out[w, n + 15] = best_size / best_first if best_first > 0.0 else 0.0
+        out[w, n + 16] = funding_closed / price
+        out[w, n + 17] = error * pools
     return int(st[EVENTS])

@@ -106,37 +106,53 @@ def label_lines(ax: Axes, x: float, ends: Mapping[str, float], colours: Mapping[
 
 
 def weekend(run: Run, minutes: float = 3.0, prices: tuple[str, ...] = ("V", "P", "O", "M"), names: Mapping[str, str] | None = None) -> Figure:
-    """One weekend: prices above, what it did to accounts below; the closure at the left, the minutes after reopening at the right.
+    """One weekend: prices above, what it did to accounts in the middle, who paid below; closure at the left, minutes after reopening at the right.
 
-    Below: share of open interest liquidated so far (line) and phantom solvency, the hidden negative equity of accounts still open (shade).
+    In the middle: open interest liquidated so far, and open interest of accounts that are worth less than nothing at V and still open.
     """
     path, closed = run.path, run.path.attrs["hours"]
     mpl.rcParams.update(_STYLE)
-    fig = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-    axes = fig.subplots(2, 2, sharex="col", sharey="row", width_ratios=(1.5, 1), height_ratios=(1.7, 1))
+    fig = Figure(figsize=(WIDTH, 6.0), layout="constrained")
+    grid = fig.add_gridspec(3, 2, width_ratios=(1.5, 1), height_ratios=(1.8, 1, 0.75))
+    axes = np.empty((2, 2), dtype=object)
+    for row in range(2):
+        axes[row, 0] = fig.add_subplot(grid[row, 0])
+        axes[row, 1] = fig.add_subplot(grid[row, 1], sharey=axes[row, 0])
+        axes[row, 1].tick_params(labelleft=False)
     time = path["time"].values
     during, after = time <= closed + 1e-9, (time >= closed - 1e-9) & (time <= closed + minutes / 60.0 + 1e-9)
     clocks = (time, (time - closed) * 60.0)
-    for column, keep in enumerate((during, after)):
-        x = clocks[column][keep]
-        for name in prices:
-            axes[0, column].plot(x, path[name].values[keep], color=COLOURS[name], drawstyle="steps-post" if column else "default")
-        axes[1, column].plot(x, 100 * path["liquidated"].values[keep], color=SERIES[3], drawstyle="steps-post")
-        axes[1, column].fill_between(x, 100 * path["phantom"].values[keep], color=COLOURS["V"], alpha=0.45, linewidth=0, step="post")
-    ends = {name: float(path[name].values[after][-1]) for name in prices}
-    low, high = axes[0, 0].get_ylim()
     called = {name: (names or {}).get(name, name) for name in prices}
-    label_lines(
-        axes[0, 1], axes[0, 1].get_xlim()[1], {called[n]: v for n, v in ends.items()}, {called[n]: COLOURS[n] for n in prices}, (high - low) / 14
-    )
-    axes[0, 0].set_ylabel("USD")
-    axes[1, 0].set_ylabel("% of open interest")
-    axes[0, 0].set_title("closed")
-    axes[0, 1].set_title("reopened")
-    axes[1, 0].set_xlabel("hours since the close")
+    for column, keep in enumerate((during, after)):
+        x, style = clocks[column][keep], "steps-post" if column else "default"
+        for name in prices:
+            axes[0, column].plot(x, path[name].values[keep], color=COLOURS[name], drawstyle=style)
+        axes[1, column].plot(x, 100 * path["liquidated"].values[keep], color=SERIES[3], drawstyle="steps-post")
+        axes[1, column].plot(x, 100 * path["phantom_size"].values[keep], color=SERIES[0], drawstyle="steps-post", linestyle="--")
+    for column in range(2):
+        axes[0, column].tick_params(labelbottom=False)
+        axes[0, column].set_xlim(axes[1, column].get_xlim())
+    low, high = axes[0, 0].get_ylim()
+    ends = {called[name]: float(path[name].values[after][-1]) for name in prices}
+    label_lines(axes[0, 1], axes[0, 1].get_xlim()[1], ends, {called[n]: COLOURS[n] for n in prices}, (high - low) / 13)
+    axes[0, 0].set(ylabel="USD", title="reference closed")
+    axes[0, 1].set_title("reference open")
+    axes[1, 0].set(ylabel="% of open int.", xlabel="hours since the close")
     axes[1, 1].set_xlabel("minutes since the first print")
-    axes[1, 0].annotate("liquidated", (0.02, 0.92), xycoords="axes fraction", color=SERIES[3], va="top", fontweight="bold")
-    axes[1, 0].annotate("phantom solvency", (0.02, 0.74), xycoords="axes fraction", color=COLOURS["V"], va="top", fontweight="bold")
+    axes[1, 0].annotate("liquidated", (0.03, 0.95), xycoords="axes fraction", color=SERIES[3], va="top", fontweight="bold")
+    axes[1, 0].annotate("phantom solvency", (0.03, 0.75), xycoords="axes fraction", color=SERIES[0], va="top", fontweight="bold")
+    bars = fig.add_subplot(grid[2, :])
+    ledger = run.ledger / 1e6
+    order = [p for p in POCKETS if abs(ledger[p]) > 5e-4 * abs(ledger).max()]
+    bars.bar(range(len(order)), ledger[order], color=[SERIES[1] if ledger[p] < 0 else SERIES[2] for p in order], width=0.6)
+    for k, p in enumerate(order):
+        up = ledger[p] >= 0
+        bars.annotate(f"{ledger[p]:+.2f}".replace("-", "\u2212"), (k, ledger[p]), xytext=(0, 2 if up else -2), textcoords="offset points", ha="center", va="bottom" if up else "top", fontsize=8.5)
+    bars.set_xticks(range(len(order)), [POCKET_NAMES[p] for p in order])
+    bars.axhline(0, color=_INK, linewidth=0.8)
+    bars.grid(axis="x", visible=False)
+    bars.margins(y=0.35)
+    bars.set(ylabel="million USD", title="who gained and who paid")
     return fig
 
 

@@ -1,0 +1,78 @@
+"""Studies: the sets of machines that more than one page compares, so that two pages quote one experiment.
+
+A study changes one thing and holds the rest. Everything starts from the base case; what is varied, and what is not, is in the docstrings.
+"""
+
+from __future__ import annotations
+
+import math
+
+import xarray as xr
+
+from perpkit import gaps
+from perpkit.accounts import Accounts
+from perpkit.band import no_band, ratchet, static_band
+from perpkit.base import INSURANCE, OPEN_INTEREST
+from perpkit.ensemble import ensemble
+from perpkit.machine import Machine, replace
+from perpkit.margin import Margin
+from perpkit.mark import Blend, Median, Mid, OracleMark
+from perpkit.oracle import frozen_oracle, impact_oracle
+from perpkit.venues import base_case, venue
+from perpkit.waterfall import Backstop
+
+ERAS = {"launch": "2025-10-31", "article": "2025-12-21", "today": "2026-10-31"}
+"""Dates on which trade.xyz's rules are read: the month it opened, the day of the article, and the last set this book knows."""
+POPULATION_SEED = 1
+
+
+def eras(market: str = "TSLA") -> dict[str, Machine]:
+    """trade.xyz at three dates, and the rules of the article's date with the oracle frozen at Friday's print.
+
+    Rules are those in force; every machine stands on the base case's book and has its insurance fund, so that only rules differ.
+    """
+    machines = {name: replace(venue("trade-xyz", market, asof), name=name, insurance=INSURANCE) for name, asof in ERAS.items()}
+    step = machines["article"].oracle.step
+    machines["frozen"] = replace(machines["article"], name="frozen", oracle=frozen_oracle(step=step))
+    return machines
+
+
+def populations(machines: dict[str, Machine]) -> dict[str, Accounts]:
+    """The base population for each machine, truncated at that market's maximum leverage."""
+    by_cap: dict[float, Accounts] = {}
+    for machine in machines.values():
+        cap = machine.margin.max_leverage
+        by_cap.setdefault(cap, Accounts.sample(rng=POPULATION_SEED, max_leverage=cap, open_interest=OPEN_INTEREST))
+    return {name: by_cap[machine.margin.max_leverage] for name, machine in machines.items()}
+
+
+def mark_rules(max_leverage: float = 10.0) -> dict[str, Machine]:
+    """Mark rules and bands on one book, one clamp, one waterfall: what a venue may decide about its mark, and nothing else.
+
+    Two oracles (frozen, and trade.xyz's impact average with the hour it had on the article's date), five marks on each, and three bands on the median. Article-date funding, clamp of 50 bp, insurance of
+    the base case, no vault.
+    """
+    common = replace(
+        venue("trade-xyz", "TSLA", ERAS["article"]), margin=Margin(max_leverage), insurance=INSURANCE, backstop=Backstop(0.0), band=no_band()
+    )
+    step = common.mark_step
+    oracles = {"frozen": frozen_oracle(step=step), "average": impact_oracle(1.0, step=step)}
+    marks = {"oracle": OracleMark(), "25 % mid": Blend(0.25), "50 % mid": Blend(0.5), "75 % mid": Blend(0.75), "mid": Mid(), "median": Median()}
+    machines = {f"{o}, {m}": replace(common, oracle=oracle, mark=mark) for o, oracle in oracles.items() for m, mark in marks.items()}
+    bands = {"static 10 %": static_band(0.10), "static 5 %": static_band(0.05), "ratchet 5 %": ratchet(0.05)}
+    machines |= {f"average, median, {b}": replace(machines["average, median"], band=band) for b, band in bands.items()}
+    return {name: replace(machine, name=name) for name, machine in machines.items()}
+
+
+def replay(symbol: str, repeats: int = 16, rng: int = 2026) -> xr.Dataset:
+    """Every weekend of ``symbol`` since 2010 through :func:`eras`, the path inside the weekend drawn ``repeats`` times.
+
+    The gaps are cash close to cash open. Machines on a 24/5 feed are closed for 48 h and meet less of the gap, so losses are an upper bound.
+    """
+    machines, law = eras(symbol), gaps.empirical(symbol)
+    return ensemble(machines, populations(machines), base_case().closure, law.gaps, n=repeats * len(law), rng=rng)
+
+
+def article_gap() -> float:
+    """Friday 250, Monday 220, as a log return."""
+    return math.log(220.0 / 250.0)
