@@ -7,6 +7,7 @@ as informed flow corrects it, the rest decays at the refill rate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ class Book:
     half_spread_open, half_spread_closed : half the quoted spread, log units.
     follow_closed : speed at which the anchor follows the value nobody prints, per hour; infinity pins it.
     follow_open : speed at which a premium over the printed value fades, per hour; the value itself is followed at once.
+    limit : largest distance, log units, that forced orders can push the price; there somebody takes any size. Without it a thin book of USD depth lets a short
+        squeeze run to infinity. The default is half or double the undisturbed price.
     noise_open, noise_closed : noise of the anchor, log units per square root of an hour.
     carry : if true the anchor follows the arbitrage-free closed-window price, which charges expected funding to the news, and not
         the value itself.
@@ -47,6 +50,7 @@ class Book:
     follow_closed: float = 0.1
     noise_open: float = 0.0
     noise_closed: float = 0.0
+    limit: float = math.log(2.0)
     carry: bool = False
 
     def __post_init__(self) -> None:
@@ -61,12 +65,20 @@ class Book:
         for name in ("half_spread_open", "half_spread_closed", "noise_open", "noise_closed"):
             not_negative(name, getattr(self, name), "a log price")
         share("permanent", self.permanent, "the share of impact that stays")
+        positive("limit", self.limit, "the largest push of the log price")
 
 
 @compiled
-def push(notional: float, depth: float) -> float:
-    """Log move of the price when ``notional`` USD is sent against ``depth`` USD per unit log return."""
-    return notional / depth
+def push(notional: float, depth: float, room: float) -> tuple[float, float]:
+    """Log move of the price when ``notional`` USD meets ``depth`` USD per unit log return, and the average of the move over the order.
+
+    Linear until the price has moved by ``room``; from there any size is taken. The average is half the move on the linear part.
+    """
+    move = notional / depth
+    room = max(room, 0.0)
+    if move <= room:
+        return move, 0.5 * move
+    return room, room - 0.5 * room * room / move
 
 
 @compiled

@@ -138,6 +138,7 @@ def _rules(machine: Machine, accounts: Accounts, closure: Closure) -> kernel.Rul
         fund=machine.insurance * interest,
         adl=float(ADL[machine.adl]),
         permanent=float(machine.book.permanent),
+        push_limit=float(machine.book.limit),
         oracle=float(machine.oracle.kind),
         mark=float(machine.mark.code),
         band_width=float(band.width),

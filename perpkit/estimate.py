@@ -27,7 +27,7 @@ def estimate(outcome: xr.DataArray, minus: xr.DataArray | None = None) -> Estima
     """Mean of an outcome over weekends; with ``minus``, of the paired difference of two machines.
 
     The standard error is the usual one for independent gaps. For gaps given as an array and gone through several times, the runs of one gap are averaged first: the error is
-    that of the distinct weekends as a sample, shocks included, and ``n`` is their number. For stratified gaps it is the successive-difference estimator, ``sum (x[i+1] - x[i])**2 / (2 n (n - 1))``: one draw a stratum leaves no spread within a
+    that of the distinct weekends as a sample, shocks included, and ``n`` is their number (one gap run many times keeps the error of its runs). For stratified gaps it is the successive-difference estimator, ``sum (x[i+1] - x[i])**2 / (2 n (n - 1))``: one draw a stratum leaves no spread within a
     stratum, and neighbours differ little in the gap, so it errs on the safe side. Outcomes that are nan (no event) are left out.
 
     Parameters
@@ -50,7 +50,7 @@ def estimate(outcome: xr.DataArray, minus: xr.DataArray | None = None) -> Estima
     keep = np.isfinite(x)
     share = _tail_share(outcome, x[keep], keep)
     distinct = int(outcome.attrs.get("distinct", len(x)))
-    if distinct < len(x) and len(x) % distinct == 0 and keep.all():
+    if 1 < distinct < len(x) and len(x) % distinct == 0 and keep.all():
         x = x.reshape(-1, distinct).mean(axis=0)
     else:
         x = x[keep]

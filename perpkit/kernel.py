@@ -96,6 +96,7 @@ class Rules(NamedTuple):
     fund: float
     adl: float
     permanent: float
+    push_limit: float
     oracle: float
     mark: float
     band_width: float

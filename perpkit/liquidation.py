@@ -181,8 +181,9 @@ def liquidate(
         return price
 
     # The fill of the whole order, and the losses beyond collateral it would leave.
-    x = push((sold + sliced) * price, depth)
-    y_first = sign * (price * math.exp(-sign * (half_spread + 0.5 * x)) - funding)
+    room = rules.push_limit + sign * (st[IMPACT] + st[ANCHOR])
+    _, average = push((sold + sliced) * price, depth, room)
+    y_first = sign * (price * math.exp(-sign * (half_spread + average)) - funding)
     loss, loss_q, loss_qb = _losses(side, first, lo, hi, last, kept, single, singles, y_first)
     fund = max(st[FUND], 0.0)
     spared = 0.0
@@ -207,8 +208,8 @@ def liquidate(
                 st[ADL_Y + them] -= y_mean * got
                 log_event(events, st, hours, DELEVERAGE, sign, 0, got, sign * y_mean + funding, loss - fund)
     order = sold + sliced - spared * loss_q
-    x = push(order * price, depth)
-    fill = price * math.exp(-sign * (half_spread + 0.5 * x))
+    move, average = push(order * price, depth, room)
+    fill = price * math.exp(-sign * (half_spread + average))
     y = sign * (fill - funding)
     fee = rules.fee * fill
     gross, net, beyond = _proceeds(side, first, lo, hi, last, kept, single, singles, y_first, y, fee, 1.0 - spared)
@@ -229,9 +230,9 @@ def liquidate(
             _count_one(st, me, closed, part, b < sign * (reopen_value - funding))
     credit(st, MAKER_CASH, -sign * order * fill)
     st[MAKER_SIZE] += sign * order
-    st[IMPACT] -= sign * (1.0 - rules.permanent) * x
-    st[ANCHOR] -= sign * rules.permanent * x
-    st[SHORTFALL + me] += beyond
+    st[IMPACT] -= sign * (1.0 - rules.permanent) * move
+    st[ANCHOR] -= sign * rules.permanent * move
+    st[SHORTFALL + me] += loss
     y_reopen = sign * (reopen_value - funding)
     _count(st, me, closed, 1.0, beta, side[ALL_Q], side[ALL_QB], first, lo, y_reopen)
     _count(st, me, closed, kept, beta, side[ALL_Q], side[ALL_QB], lo, hi, y_reopen)
@@ -246,7 +247,7 @@ def liquidate(
         log_event(events, st, hours, INSURANCE, sign, 0, 0.0, fill, paid)
     if beyond > paid + rules.dust:
         log_event(events, st, hours, SOCIAL, sign, 0, 0.0, fill, beyond - paid)
-    return price * math.exp(-sign * x)
+    return price * math.exp(-sign * move)
 
 
 @compiled

@@ -24,6 +24,8 @@ from perpkit.waterfall import Backstop
 ERAS = {"launch": "2025-10-31", "article": "2025-12-21", "today": "2026-10-31"}
 """Dates on which trade.xyz's rules are read: the month it opened, the day of the article, and the last set this book knows."""
 POPULATION_SEED = 1
+POPULATION_SIZE = 10_000
+"""Accounts. Many, because they cost nothing and a single large account should not decide a comparison of rules."""
 
 
 def eras(market: str = "TSLA") -> dict[str, Machine]:
@@ -42,19 +44,19 @@ def populations(machines: dict[str, Machine]) -> dict[str, Accounts]:
     by_cap: dict[float, Accounts] = {}
     for machine in machines.values():
         cap = machine.margin.max_leverage
-        by_cap.setdefault(cap, Accounts.sample(rng=POPULATION_SEED, max_leverage=cap, open_interest=OPEN_INTEREST))
+        by_cap.setdefault(cap, Accounts.sample(POPULATION_SIZE, rng=POPULATION_SEED, max_leverage=cap, open_interest=OPEN_INTEREST))
     return {name: by_cap[machine.margin.max_leverage] for name, machine in machines.items()}
 
 
 def mark_rules(max_leverage: float = 10.0) -> dict[str, Machine]:
     """Mark rules and bands on one book, one clamp, one waterfall: what a venue may decide about its mark, and nothing else.
 
-    Two oracles (frozen, and trade.xyz's impact average with the hour it had on the article's date), five marks on each, and three bands on the median. Article-date funding, clamp of 50 bp, insurance of
-    the base case, no vault.
+    Two oracles (frozen, and trade.xyz's impact average with the hour it had on the article's date), six marks on each, and three bands on the median of the
+    second. Clamp of 50 bp, insurance of the base case, no vault. Funding is off while closed: it moves equity by itself, and would hide what the mark does.
     """
-    common = replace(
-        venue("trade-xyz", "TSLA", ERAS["article"]), margin=Margin(max_leverage), insurance=INSURANCE, backstop=Backstop(0.0), band=no_band()
-    )
+    common = venue("trade-xyz", "TSLA", ERAS["article"])
+    quiet = replace(common.funding, when_closed=False)
+    common = replace(common, margin=Margin(max_leverage), funding=quiet, insurance=INSURANCE, backstop=Backstop(0.0), band=no_band())
     step = common.mark_step
     oracles = {"frozen": frozen_oracle(step=step), "average": impact_oracle(1.0, step=step)}
     marks = {"oracle": OracleMark(), "25 % mid": Blend(0.25), "50 % mid": Blend(0.5), "75 % mid": Blend(0.75), "mid": Mid(), "median": Median()}

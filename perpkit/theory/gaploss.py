@@ -127,7 +127,7 @@ def _refuse_infinite(law, sign: int, of: str) -> None:
         return
     at = reach[seen] if of == "log" else np.log(reach[seen])
     decay = -np.diff(np.log(levels[seen])) / np.diff(at)
-    if not np.all(np.isfinite(reach)) or decay[-1] <= 1.0:
+    if np.isinf(reach).any() or decay[-1] <= 1.0:
         raise ValueError(f"the expected loss is infinite: the tail of this law falls too slowly (rate {decay[-1]:.3g}, must exceed 1)")
 
 
