@@ -66,6 +66,22 @@ def mark_rules(max_leverage: float = 10.0) -> dict[str, Machine]:
     return {name: replace(machine, name=name) for name, machine in machines.items()}
 
 
+def changes(market: str = "TSLA") -> dict[str, Machine]:
+    """What trade.xyz changed between the article's date and today: each change alone on the article's rules, then all but each."""
+    both = eras(market)
+    old, new = both["article"], both["today"]
+    parts = {
+        "oracle of half an hour": {"oracle": new.oracle},
+        "ratchet of 5 %": {"band": new.band},
+        "leverage cap of 20x": {"margin": new.margin},
+        "vault": {"backstop": new.backstop},
+        "funding clamp of 3 bp": {"funding": new.funding},
+    }
+    machines = {"none": old} | {f"only: {name}": replace(old, **part) for name, part in parts.items()} | {"all": new}
+    undone = {name: {field: getattr(old, field) for field in part} for name, part in parts.items()}
+    return machines | {f"all but: {name}": replace(new, **part) for name, part in undone.items()}
+
+
 def replay(symbol: str, repeats: int = 16, rng: int = 2026) -> xr.Dataset:
     """Every weekend of ``symbol`` since 2010 through :func:`eras`, the path inside the weekend drawn ``repeats`` times.
 
