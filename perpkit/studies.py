@@ -13,7 +13,11 @@ from perpkit import gaps
 from perpkit.accounts import Accounts
 from perpkit.band import no_band, ratchet, static_band
 from perpkit.base import INSURANCE, OPEN_INTEREST
+from perpkit.book import Book
+from perpkit.clock import Closure
+from perpkit.engine import Run, simulate
 from perpkit.ensemble import ensemble
+from perpkit.funding import Funding
 from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
 from perpkit.mark import Blend, Median, Mid, OracleMark
@@ -89,6 +93,25 @@ def replay(symbol: str, repeats: int = 16, rng: int = 2026) -> xr.Dataset:
     """
     machines, law = eras(symbol), gaps.empirical(symbol)
     return ensemble(machines, populations(machines), base_case().closure, law.gaps, n=repeats * len(law), rng=rng)
+
+
+def sunday(hour: float = 40.0) -> Closure:
+    """The base case's weekend with one piece of news ``hour`` hours after the close (40 is Sunday noon in New York), and a value that stays put once printed."""
+    closure = base_case().closure
+    return replace(closure, value=replace(closure.value, news_share=1.0, news_hours=(hour,), open_vol=0.0))
+
+
+def one_long(leverage: float, step: float = 0.005) -> Run:
+    """The article's weekend for one long of one share, in a book that one order does not move; ``step`` clamps oracle and mark (infinity for no clamp).
+
+    Oracle frozen on Friday, maintenance half of initial margin, no funding while closed, nobody to deleverage.
+    """
+    inf = math.inf
+    book = Book(depth_open=inf, depth_closed=inf, half_spread_open=0.0, half_spread_closed=0.0, follow_open=inf, follow_closed=0.0)
+    machine = Machine(
+        oracle=frozen_oracle(step=step), mark_step=step, margin=Margin(leverage), book=book, adl="none", funding=Funding(when_closed=False)
+    )
+    return simulate(machine, Accounts([1], [1.0], [250.0], [250.0 / leverage]), sunday(), gap=article_gap())
 
 
 def article_gap() -> float:
