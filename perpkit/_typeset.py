@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+_LIKE_A_NUMBER = re.compile(r"[−+]?[\d.,]+%?([\s\u00a0]*[±×][\s\u00a0]*[\d.,]+[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*%?)*|−?∞|–")
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -55,13 +56,13 @@ def flattened(where: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def myst_table(where: str, frame: pd.DataFrame, caption: str, name: str, formats: Mapping[str, Any], markup: frozenset[str]) -> str:
     """The MyST source of a numbered table; numbers to the right, text to the left."""
-    columns = []
+    columns, rulers = [], []
     for header in frame.columns:
         cells = [_cell(f"{where}, column {header!r}", v, formats.get(header)) for v in frame[header]]
+        rulers.append("---:" if all(map(_LIKE_A_NUMBER.fullmatch, cells)) else ":---")
         columns.append([_escape(header), *(_pipes(c) if header in markup else _escape(c) for c in cells)])
     lines = ["| " + " | ".join(row) + " |" for row in zip(*columns, strict=True)]
-    numeric = [pd.api.types.is_numeric_dtype(frame[h]) and not pd.api.types.is_bool_dtype(frame[h]) for h in frame.columns]
-    lines.insert(1, "| " + " | ".join("---:" if right else ":---" for right in numeric) + " |")
+    lines.insert(1, "| " + " | ".join(rulers) + " |")
     return "\n".join([f":::{{table}} {caption.strip()}", f":name: {name}", "", *lines, ":::"])
 
 

@@ -2,7 +2,7 @@
 
 Thresholds scattered as a Poisson process, each liquidation moving the mark by a fixed amount past n of them on average: a branching process
 with Poisson offspring. From a Poisson first generation of mean a its total is ``P(N = j) = a (a + j n)^{j - 1} e^{-a - j n} / j!``, the
-Borel-Tanner law mixed over its first generation. Sources: Tanner 1961 (doi:10.1093/biomet/48.1-2.222); the amplification of a shock as in Cont and
+Borel-Tanner law mixed over its first generation. Sources: Tanner, Biometrika 48 (1961); the amplification of a shock as in Cont and
 Wagalath 2016 (doi:10.1111/mafi.12071).
 """
 
@@ -48,7 +48,10 @@ class Cascade:
 
     @property
     def runaway(self) -> float:
-        """Probability that the cascade never stops by itself. Zero up to n = 1, then ``1 - e^{-a (1 - q)}``, q the root below 1 of ``q = e^{n (q - 1)}``."""
+        """Probability that the cascade never stops by itself.
+
+        Zero up to n = 1, then ``1 - e^{-a (1 - q)}`` with q the root below 1 of ``q = e^{n (q - 1)}``.
+        """
         if self.reproduction <= 1:
             return 0.0
         extinct = -lambertw(-self.reproduction * np.exp(-self.reproduction)).real / self.reproduction

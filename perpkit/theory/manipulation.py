@@ -93,7 +93,10 @@ def drag_cost(depth, refill, kappa, tau, target, book: str = "relist") -> DragCo
 
     # Cost is not convex in the push, but has one valley in the log of its excess over the target (scanned in the tests).
     best = minimize_scalar(
-        lambda excess: hold_cost(held(excess), depth, refill, kappa, memory, goal, book)[0], bounds=(-30.0, 15.0), method="bounded", options={"xatol": 1e-9}
+        lambda excess: hold_cost(held(excess), depth, refill, kappa, memory, goal, book)[0],
+        bounds=(-30.0, 15.0),
+        method="bounded",
+        options={"xatol": 1e-9},
     )
     push = float(held(best.x))
     total, entry, absorbed, funding = hold_cost(push, depth, refill, kappa, memory, goal, book)

@@ -62,7 +62,8 @@ def clamp_walk(entry, target, leverage, maintenance, clamp, side: str = "long") 
     zero = bankruptcy_price(start, leverage, side)
     call = liquidation_price(start, leverage, maintenance, side)
     if sign * (start - call) <= 0:
-        raise ValueError(f"a position this large is liquidatable at entry: leverage {leverage!r} must stay below 1 / maintenance, {1 / maintenance:g}")
+        limit = 1.0 / maintenance
+        raise ValueError(f"leverage must stay below 1 / maintenance, {limit:g}, or the position is liquidatable at entry; got {leverage!r}")
     reached = lambda price: clamp_updates(np.log(price / start), clamp) if price > 0 and sign * (price - end) >= 0 else 0  # noqa: E731
     trigger = reached(call)
     loss = max(0.0, sign * (zero - end)) if trigger else 0.0
@@ -108,7 +109,8 @@ def ema_drag_hours(target, push, tau):
     goal = finite("target", target, "the oracle's move")
     held = finite("push", push, "the price's move")
     share = goal / np.where(held == 0, np.nan, held)
-    checked("target / push", share, lambda x: (x > 0) & (x < 1), "is the share of the push the oracle is to reach, in (0, 1): hold the price beyond the target")
+    rule = "is the share of the push the oracle is to reach, in (0, 1): hold the price beyond the target"
+    checked("target / push", share, lambda x: (x > 0) & (x < 1), rule)
     return plain(-positive("tau", tau, "the EMA's time constant in hours") * np.log1p(-share))
 
 

@@ -42,9 +42,9 @@ def hit_probability(distance, sd, drift=0.0, steps=None):
 
 
 def monitoring_overshoot(volatility, interval):
-    """Mean log distance past a trigger at the first look beyond it, for a diffusion looked at every ``interval``: ``MONITORING volatility sqrt(interval)``.
+    """Mean log distance past a trigger when a diffusion looked at every ``interval`` is first seen beyond it.
 
-    One time unit for both. The limit of a trigger many intervals' deviations away; a near one is overshot by a little more.
+    ``MONITORING volatility sqrt(interval)``, one time unit for both. The limit of a trigger many intervals' deviations away; a near one is overshot by a little more.
     """
     per_root = not_negative("volatility", volatility, "per root unit of time")
     return plain(MONITORING * per_root * np.sqrt(positive("interval", interval, "time between looks")))

@@ -68,7 +68,8 @@ def perpetual_ratio(rate_quote, rate_base, kappa, interest=0.0, period=None, tim
         else:
             raise ValueError(f'timing is "previous" or "current"; got {timing!r}')
     if np.any(bottom <= 0):
-        raise ValueError(f"funding is too weak to hold a finite price: kappa must exceed the carry of {float(np.max(carry)):.3g} per hour; got {kappa!r}")
+        least = float(np.max(carry))
+        raise ValueError(f"kappa must exceed the carry of {least:.3g} per hour, or funding holds no finite price; got {kappa!r}")
     return plain(top / bottom)
 
 
@@ -118,7 +119,7 @@ def payoff_funding(
 
     ``0.5 s^2 S^2 payoff'' - r (payoff - S payoff') + jump_intensity E[payoff(S e^Y) - payoff(S) - S (e^Y - 1) payoff']``, with ``Y`` a
     frozen ``scipy.stats`` law of the log jump under the pricing measure. For the linear payoff and r = 0 it is zero with or without
-    jumps: a linear perpetual owes no jump premium. Volatility, rate and intensity share one time unit, any. Source: Angeris et al., section 3.
+    jumps: a linear perpetual owes no jump premium. Volatility, rate and intensity share one time unit, any. Source: Angeris et al.
     """
     price = positive("spot", spot, "a price")
     vol = not_negative("volatility", volatility, "per root unit of time")

@@ -12,8 +12,8 @@ from perpkit.theory._check import checked, count, finite, not_negative, plain, p
 def newsvendor_fund(law, holding_cost, shortage_cost):
     """Fund F that minimises ``r F + k E[(D - F)+]``: the quantile of the deficit D at ``1 - r / k``, or 0 if r reaches k.
 
-    ``law`` is a frozen ``scipy.stats`` law of the deficit per period (USD), or a 1-d array of deficits; r (``holding_cost``) per dollar held a period,
-    k (``shortage_cost``) per dollar not covered.
+    ``law`` is a frozen ``scipy.stats`` law of the deficit per period (USD), or a 1-d array of deficits; r (``holding_cost``) is per dollar
+    held a period, k (``shortage_cost``) per dollar not covered.
     """
     held = positive("holding_cost", holding_cost, "the cost of a dollar held a period")
     missed = positive("shortage_cost", shortage_cost, "the cost of a dollar not covered")
@@ -41,7 +41,10 @@ def ruin_probability(fund, mean_deficit, loading):
 
 
 def cover(deficits, members: int = 2) -> float:
-    """Fund that pays the ``members`` largest of the given stressed deficits (USD; negative ones count as none). Source: CPMI-IOSCO PFMI, principle 4."""
+    """Fund that pays the ``members`` largest of the given stressed deficits, USD; negative ones count as none.
+
+    Source: CPMI-IOSCO, Principles for Financial Market Infrastructures, principle 4.
+    """
     owed = finite("deficits", deficits, "USD by member").ravel()
     largest = int(count("members", members, "members to cover", least=1))
     return float(np.sort(np.maximum(owed, 0.0))[::-1][:largest].sum())
