@@ -24,7 +24,7 @@ COLOURS = {"V": "#8b5cf6", "P": "#0072B2", "O": "#009E73", "M": "#D55E00", "othe
 """One colour a price through the whole book."""
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8b5cf6", "#0d9488")
 """Colours of other series, at least 3:1 against white and against #121212."""
-WIDTH = 6.2
+WIDTH = 5.6
 """Inches. Text of 9.5 points then stays legible on a phone and does not shout on a desktop."""
 POCKET_NAMES = {
     "longs": "longs", "shorts": "shorts", "makers": "makers", "backstop": "backstop vault", "insurance": "insurance fund", "adl": "ADL'd winners",
