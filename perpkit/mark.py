@@ -12,7 +12,7 @@ import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numba
@@ -92,8 +92,7 @@ class Mark:
     @cached_property
     def pointer(self) -> Callable:
         """The rule as the engine calls it; for built-in rules a stand-in that is never called."""
-        function = self.function or _unused
-        return function if config.DISABLE_JIT else numba.cfunc(_SIGNATURE)(function)
+        return _callable(self.function or _unused)
 
     def __getstate__(self) -> dict:
         # A rule written in a notebook is not importable elsewhere, so it travels by value.
@@ -109,6 +108,12 @@ class Mark:
 
 def _unused(quotes, oracle, state, params):
     return oracle
+
+
+@lru_cache(maxsize=256)
+def _callable(function: Callable) -> Callable:
+    """The compiled form of a rule, one for each function however often it is used."""
+    return function if config.DISABLE_JIT else numba.cfunc(_SIGNATURE)(function)
 
 
 def OracleMark() -> Mark:  # noqa: N802 - these four read as the names of rules

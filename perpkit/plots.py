@@ -24,7 +24,7 @@ COLOURS = {"V": "#8b5cf6", "P": "#0072B2", "O": "#009E73", "M": "#D55E00", "othe
 """One colour a price through the whole book."""
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8b5cf6", "#0d9488")
 """Colours of other series, at least 3:1 against white and against #121212."""
-WIDTH = 5.6
+WIDTH = 5.2
 """Inches. Text of 9.5 points then stays legible on a phone and does not shout on a desktop."""
 POCKET_NAMES = {
     "longs": "longs", "shorts": "shorts", "makers": "makers", "backstop": "backstop vault", "insurance": "insurance fund", "adl": "ADL'd winners",
@@ -148,7 +148,7 @@ def weekend(run: Run, minutes: float = 3.0, prices: tuple[str, ...] = ("V", "P",
     for k, p in enumerate(order):
         up = ledger[p] >= 0
         bars.annotate(f"{ledger[p]:+.2f}".replace("-", "\u2212"), (k, ledger[p]), xytext=(0, 2 if up else -2), textcoords="offset points", ha="center", va="bottom" if up else "top", fontsize=8.5)
-    bars.set_xticks(range(len(order)), [POCKET_NAMES[p] for p in order])
+    bars.set_xticks(range(len(order)), [POCKET_NAMES[p].replace(" ", "\n") for p in order])
     bars.axhline(0, color=_INK, linewidth=0.8)
     bars.grid(axis="x", visible=False)
     bars.margins(y=0.35)
