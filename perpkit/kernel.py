@@ -52,7 +52,7 @@ from perpkit.loop import (
     advance,
 )
 from perpkit.margin import ALL_Q, ALL_QB, BETA, first_not_above
-from perpkit.mark import MEMORY
+from perpkit.mark import CUSTOM, MEMORY
 from perpkit.oracle import NONE
 
 OUTCOMES = (
@@ -248,11 +248,18 @@ def run_block(
             while k < count:
                 before = k
                 watched = st[PENDING] + st[PENDING + 1] > 0.0
-                k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
-                    k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, custom,
-                    oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, watched, dislocation,
-                    elapsed * update_length, events, st,
-                )  # fmt: skip
+                if rules.mark == CUSTOM:
+                    k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
+                        k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, custom,
+                        oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, watched, dislocation,
+                        elapsed * update_length, events, st,
+                    )  # fmt: skip
+                else:
+                    k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
+                        k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, None,
+                        oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, watched, dislocation,
+                        elapsed * update_length, events, st,
+                    )  # fmt: skip
                 passed = k - before + 1
                 tick += passed
                 if not quiet:

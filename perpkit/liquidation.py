@@ -116,7 +116,7 @@ def liquidate(
     last = first_not_above(beta, first, trigger)
 
     # Accounts between no equity and the vault's threshold go to the vault, as far as it reaches.
-    room = 0.0 if final else rules.backstop_shares - st[BACKSTOP_USED]
+    room = 0.0 if final else _room(st, rules)
     vault_level = y_mark - rules.backstop_threshold * maintenance * mark
     lo = hi = last
     kept = 1.0
@@ -153,7 +153,7 @@ def liquidate(
         size, b, since = rows[p, 0], rows[p, 1], rows[p, 2]
         slice_size = 0.0
         if b > trigger:
-            room = 0.0 if final else rules.backstop_shares - st[BACKSTOP_USED]
+            room = 0.0 if final else _room(st, rules)
             if since > -math.inf and vault_level < b <= y_mark and size <= room:
                 _take_over(st, sign, funding, size, size * b)
                 _count_one(st, me, closed, size, b < sign * (reopen_value - funding))
@@ -248,6 +248,13 @@ def liquidate(
     if beyond > paid + rules.dust:
         log_event(events, st, hours, SOCIAL, sign, 0, 0.0, fill, beyond - paid)
     return price * math.exp(-sign * move)
+
+
+@compiled
+def _room(st, rules) -> float:
+    """Shares the vault can still take. What rounding leaves of its capacity is none: it would decide how large accounts are sold."""
+    room = rules.backstop_shares - st[BACKSTOP_USED]
+    return room if room > 1e-9 * rules.backstop_shares else 0.0
 
 
 @compiled

@@ -13,7 +13,7 @@ from perpkit.band import anchor_after, within
 from perpkit.funding import premium
 from perpkit.ledger import log_event
 from perpkit.liquidation import REANCHOR
-from perpkit.mark import target_mark
+from perpkit.mark import Quotes, State, target_mark
 from perpkit.oracle import IMPACT_EMA, NONE, impact_difference, step_towards
 
 CLOSED, HOT, OPEN = 0, 1, 2
@@ -39,6 +39,7 @@ def advance(
     ----------
     logs, prices, values : log price relative to the last print, price (USD) and log value at each update, as they will be if nobody is forced.
     pace : one row of the pace table.
+    custom : a reader's rule, or None for a built-in one.
     open_market : whether the reference prints.
     hours : time of the segment's start, for the log.
 
@@ -66,10 +67,11 @@ def advance(
         dislocation = max(dislocation, abs(logs[k] - v))
         if marked:
             basis += basis_gain * (traded - oracle - basis)
-            wanted = target_mark(
-                rule, traded, traded * bid_factor, traded * ask_factor, impact_bid, impact_ask, oracle, mark, basis, seconds, not open_market,
-                memory, params, custom,
-            )  # fmt: skip
+            if custom is None:  # Numba drops the other branch: without a foreign call in it the loop stays in registers
+                wanted = target_mark(rule, traded, traded * bid_factor, traded * ask_factor, oracle, basis, params)
+            else:
+                quotes = Quotes(traded * bid_factor, traded * ask_factor, traded, traded, impact_bid, impact_ask)
+                wanted = custom(quotes, oracle, State(mark, basis, seconds, 0.0 if open_market else 1.0, memory), params)
             mark = step_towards(mark, wanted, mark_down, mark_up)
             if banded:
                 if rules.band_resets > 0.0:

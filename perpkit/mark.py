@@ -189,10 +189,8 @@ def local_price(quotes: Quotes) -> float:
 
 
 @compiled
-def target_mark(
-    code, mid, bid, ask, impact_bid, impact_ask, oracle, mark, basis, seconds, closed, memory, params, custom
-):  # fmt: skip
-    """What the rule says, before clamp and band, USD. Takes plain numbers: a tuple holding an array is costly to make at every update."""
+def target_mark(code, mid, bid, ask, oracle, basis, params) -> float:
+    """What a built-in rule says, before clamp and band, USD. Takes plain numbers, not a :class:`Quotes`: this runs at every update of every weekend."""
     if code == MEDIAN:
         # The local price is the median of best bid, best ask and last trade; the last trade is the mid.
         return median_of_three(oracle, basis, middle(bid, ask, mid))
@@ -200,7 +198,4 @@ def target_mark(
         return params[0] * mid + (1.0 - params[0]) * oracle
     if code == ORACLE:
         return oracle
-    if code == MID:
-        return mid
-    quotes = Quotes(bid, ask, mid, mid, impact_bid, impact_ask)
-    return custom(quotes, oracle, State(mark, basis, seconds, 1.0 if closed else 0.0, memory), params)
+    return mid

@@ -1,0 +1,732 @@
+"""A second engine, slow and obvious, that replays the shocks of the first.
+
+Every account is an object with a cash balance and a position, and is visited at every update. There is no sorting, no prefix sum, no shared coordinate and no
+compiled code; funding is paid in cash. Only the random numbers (``perpkit.engine.draw``) and the parameter classes come from the package.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from perpkit import mark as marks
+from perpkit import oracle as oracles
+from perpkit.accounts import Accounts
+from perpkit.band import no_band, ratchet, static_band
+from perpkit.book import Book
+from perpkit.clock import Closure
+from perpkit.engine import CHUNK, draw
+from perpkit.funding import Funding
+from perpkit.machine import Machine
+from perpkit.margin import Margin
+from perpkit.mark import Blend, Median, Mid, OracleMark
+from perpkit.oracle import frozen_oracle, impact_oracle, no_oracle
+from perpkit.value import Value
+from perpkit.waterfall import Backstop, Liquidation
+
+DUST = 1e-12
+"""Share of open interest below which a loss or an overdraft counts as rounding."""
+
+
+@dataclass
+class Account:
+    """One isolated margin account: worth ``cash + side * size * price`` at a price."""
+
+    number: int
+    side: float
+    size: float
+    entry: float
+    cash: float
+    large: bool
+    condemned: bool = False
+    watched: bool = False
+    condemned_at: float = math.nan
+    rank: int = 0
+    sliced_at: float = math.nan
+
+    def equity(self, price: float) -> float:
+        return self.cash + self.side * self.size * price
+
+    @property
+    def bankruptcy(self) -> float:
+        """Price at which nothing is left, funding paid so far included."""
+        return -self.cash / (self.side * self.size)
+
+
+@dataclass
+class Replay:
+    """What one weekend did: ``outcome`` by name, ``path`` by name (a list with one entry a step), ``ledger`` by pocket in USD."""
+
+    outcome: dict[str, float]
+    path: dict[str, list[float]]
+    ledger: dict[str, float]
+
+
+@dataclass
+class Sale:
+    """An account sold whole in the order of this update: ``share`` of it, which falls when winners take part of it."""
+
+    account: Account
+    share: float
+
+
+@dataclass
+class Pace:
+    """What depends on the length of an update and on whether the reference is closed."""
+
+    hours: float
+    updates: int
+    closed: bool
+    follow: float
+    noise: float
+    refill: float
+    half_spread: float
+    depth: float
+
+
+@dataclass
+class Runs:
+    """Consecutive updates with liquidations."""
+
+    length: int = 0
+    size: float = 0.0
+    first: float = 0.0
+    longest: int = 0
+    largest: float = 0.0
+    ratio: float = 0.0
+
+    def add(self, shares: float) -> None:
+        if shares <= 0.0:
+            self.length, self.size = 0, 0.0
+            return
+        if self.length == 0:
+            self.first = shares
+        self.length += 1
+        self.size += shares
+        self.longest = max(self.longest, self.length)
+        if self.size > self.largest:
+            self.largest, self.ratio = self.size, self.size / self.first
+
+
+def replay(machine: Machine, accounts: Accounts, closure: Closure, gap: float, seed: int = 1, weekend: int = 0) -> Replay:
+    """Run the weekend that ``perpkit.simulate(machine, accounts, closure, gap, rng=seed, weekend=weekend)`` runs."""
+    chunk, place = divmod(weekend, CHUNK)
+    shocks = draw(seed, chunk, place + 1, np.full(place + 1, float(gap)), closure)
+    week = Weekend(machine, accounts, closure, gap)
+    return week.run(float(shocks.news[-1]), [int(k) for k in shocks.news_at[-1]], shocks.normals[-1])
+
+
+@dataclass
+class Weekend:
+    """All that changes in a weekend, and the rules that change it."""
+
+    machine: Machine
+    population: Accounts
+    closure: Closure
+    gap: float
+    accounts: list[Account] = field(default_factory=list)
+    wallet: dict[float, float] = field(default_factory=lambda: {1.0: 0.0, -1.0: 0.0})
+    path: dict[str, list[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        people = self.population
+        self.price = people.price
+        self.open_interest = people.open_interest
+        for j in range(len(people.side)):
+            side, size, entry = float(people.side[j]), float(people.size[j]), float(people.entry[j])
+            large = size * self.price > self.machine.liquidation.partial_threshold
+            self.accounts.append(Account(j, side, size, entry, float(people.collateral[j]) - side * size * entry, large))
+        net = sum(a.side * a.size for a in self.accounts)
+        self.maker_size, self.maker_cash = -net, net * self.price
+        self.vault_size = self.vault_cash = 0.0
+        self.room = self.machine.backstop.capacity * self.open_interest / self.price
+        self.fund = self.fund_at_start = self.machine.insurance * self.open_interest
+        self.socialised = 0.0
+        self.forgone: list[tuple[float, float, float, float]] = []
+        self.v = self.anchor = self.shift = self.impact = 0.0
+        self.oracle = self.mark = self.band_anchor = self.price
+        self.ups = self.downs = 0
+        self.basis = self.premium_sum = self.rate = self.funding_paid = 0.0
+        self.memory = np.zeros(marks.MEMORY)
+        self.equity_at_start = {s: sum(a.equity(self.price) for a in self.accounts if a.side == s) for s in (1.0, -1.0)}
+        self.wealth_at_start = self.wealth(0.0)
+        self.shortfall = {1.0: 0.0, -1.0: 0.0}
+        self.premature = self.liquidated_closed = self.liquidated_open = 0.0
+        self.adl_size = self.adl_needed = 0.0
+        self.exhausted_at = math.nan
+        self.phantom_most = self.phantom_size = self.phantom_hours = self.dislocation = self.funding_closed = self.worst = 0.0
+        self.runs = Runs()
+
+    # The clock
+
+    def run(self, news: float, news_at: list[int], normals: np.ndarray) -> Replay:
+        closure = self.closure
+        smooth, arrived, premium, hot = 0.0, 0.0, 0.0, False
+        coarse, fine, opened = self.paces()
+        step_hours = closure.closed_step_s / 3600.0
+        step_sd = closure.value.sd * math.sqrt((1.0 - closure.value.news_share) / closure.closed_steps)
+        for k in range(closure.closed_steps):
+            left = closure.closed_steps - k
+            smooth += (self.gap - news - smooth) / left + step_sd * math.sqrt((left - 1) / left) * normals[k, 0]
+            arrived += sum(news / closure.value.items for at in news_at if at == k)
+            old, new = self.v, smooth + arrived
+            start, end = k * step_hours, (k + 1) * step_hours
+            hours_left = max(closure.hours - end, 0.0)
+            before = self.liquidated_closed
+            here, there = self.anchor, self.followed(coarse, new, hours_left, coarse.noise * normals[k, 1])
+            if hot:
+                for u in range(1, closure.updates + 1):
+                    self.v = old + (new - old) * u / closure.updates
+                    self.anchor = here + (there - here) * u / closure.updates
+                    self.update(fine, start + u * fine.hours)
+            else:
+                self.v, self.anchor = new, there
+                self.update(coarse, end)
+            hot = self.liquidated_closed > before
+            self.finish_step(end, step_hours, closed=True)
+        for k in range(closure.open_steps):
+            z = normals[closure.closed_steps + k]
+            end = closure.hours + (k + 1) * opened.hours
+            self.v += closure.value.open_vol * math.sqrt(opened.hours) * z[0]
+            # The print closes the distance at once; what noise adds from then on fades.
+            premium = premium * math.exp(-opened.follow * opened.hours) + opened.noise * z[1]
+            self.anchor = self.v + premium
+            self.update(opened, end)
+            self.finish_step(end, opened.hours, closed=False)
+        value = self.value
+        for side in (1.0, -1.0):
+            self.liquidate(side, value, 0.0, opened, end, last=True)
+        self.worst = max(self.worst, self.imbalance())
+        return Replay(self.outcome(), self.path, self.ledger())
+
+    def paces(self) -> tuple[Pace, Pace, Pace]:
+        """An update of a quiet closed step, of a hot closed step, and of an open step."""
+        book, closure = self.machine.book, self.closure
+
+        def noise(sd: float, follow: float, hours: float) -> float:
+            if follow == 0.0:
+                return sd * math.sqrt(hours)
+            return sd * math.sqrt((1.0 - math.exp(-2.0 * follow * hours)) / (2.0 * follow))
+
+        step, update = closure.closed_step_s / 3600.0, closure.update_s / 3600.0
+        shut = (book.follow_closed, noise(book.noise_closed, book.follow_closed, step), book.refill_closed, book.half_spread_closed, book.depth_closed)
+        live = (book.follow_open, noise(book.noise_open, book.follow_open, update), book.refill_open, book.half_spread_open, book.depth_open)
+        return Pace(step, closure.updates, True, *shut), Pace(update, 1, True, *shut), Pace(update, 1, False, *live)
+
+    @property
+    def traded(self) -> float:
+        return self.price * math.exp(self.anchor + self.shift + self.impact)
+
+    @property
+    def value(self) -> float:
+        return self.price * math.exp(self.v)
+
+    # One update
+
+    def followed(self, pace: Pace, value: float, hours_left: float, shock: float) -> float:
+        """Where informed flow and noise take the anchor in one closed step, were nobody forced to trade."""
+        known = value
+        if self.machine.book.carry and self.machine.funding.when_closed:
+            o = math.log(self.oracle / self.price)
+            known = o + self.pass_through(hours_left) * (value - o)
+        return known + (self.anchor - known) * math.exp(-pace.follow * pace.hours) + shock
+
+    def update(self, pace: Pace, now: float) -> None:
+        machine = self.machine
+        # What orders left for good is forgotten only as informed flow pulls the price back; the rest refills.
+        self.shift *= math.exp(-pace.follow * pace.hours)
+        self.impact *= math.exp(-pace.refill * pace.hours)
+        traded = self.traded
+        wide = pace.half_spread + machine.impact_notional / pace.depth
+        bid, ask = traded * math.exp(-pace.half_spread), traded * math.exp(pace.half_spread)
+        impact_bid, impact_ask = traded * math.exp(-wide), traded * math.exp(wide)
+        self.publish(pace, impact_bid, impact_ask)
+        self.premium_sum += self.premium(impact_bid, impact_ask) * pace.hours
+        self.dislocation = max(self.dislocation, abs(math.log(traded / self.price) - self.v))
+        liquidated = 0.0
+        silent = pace.closed and machine.oracle.kind == oracles.NONE
+        if not silent:
+            self.basis += (1.0 - math.exp(-pace.hours * 3600.0 / machine.mark.basis_s)) * (traded - self.oracle - self.basis)
+            self.set_mark(pace, marks.Quotes(bid, ask, traded, traded, impact_bid, impact_ask))
+            for side in (1.0, -1.0):
+                liquidated += self.liquidate(side, self.mark, machine.margin.maintenance, pace, now)
+        self.runs.add(liquidated)
+        self.dislocation = max(self.dislocation, abs(math.log(self.traded / self.price) - self.v))
+        self.worst = max(self.worst, self.imbalance())
+
+    def pass_through(self, hours_left: float) -> float:
+        kappa, tau = self.machine.funding.kappa, self.machine.oracle.tau
+        a = kappa - 1.0 / tau
+        if abs(a) < 1e-12:
+            return 1.0 / (1.0 + kappa * hours_left)
+        return 1.0 / (1.0 + kappa / a * (math.exp(a * hours_left) - 1.0))
+
+    def publish(self, pace: Pace, impact_bid: float, impact_ask: float) -> None:
+        rule = self.machine.oracle
+        if not pace.closed:
+            target = self.value
+        elif rule.kind == oracles.IMPACT_EMA:
+            counted = min(self.closure.update_s / 3600.0, rule.cap * rule.tau)
+            weight = 1.0 - math.exp(-counted / rule.tau) ** pace.updates
+            target = self.oracle + weight * self.beyond(impact_bid, impact_ask)
+        else:
+            return
+        self.oracle = self.clamped(self.oracle, target, rule.step, pace.updates)
+
+    def beyond(self, impact_bid: float, impact_ask: float) -> float:
+        """Distance of the impact prices from the oracle; none while the oracle stands between them."""
+        if impact_bid > self.oracle:
+            return impact_bid - self.oracle
+        if impact_ask < self.oracle:
+            return impact_ask - self.oracle
+        return 0.0
+
+    @staticmethod
+    def clamped(old: float, target: float, step: float, updates: int) -> float:
+        if math.isinf(step):
+            return target
+        return min(max(target, old * (1.0 - step) ** updates), old * (1.0 + step) ** updates)
+
+    def premium(self, impact_bid: float, impact_ask: float) -> float:
+        if self.machine.funding.premium == "impact-mid":
+            return (impact_bid + impact_ask) / 2.0 / self.oracle - 1.0
+        return self.beyond(impact_bid, impact_ask) / self.oracle
+
+    def set_mark(self, pace: Pace, quotes: marks.Quotes) -> None:
+        rule, band = self.machine.mark, self.machine.band
+        if rule.code == marks.ORACLE:
+            target = self.oracle
+        elif rule.code == marks.MID:
+            target = quotes.mid
+        elif rule.code == marks.BLEND:
+            target = rule.params[0] * quotes.mid + (1.0 - rule.params[0]) * self.oracle
+        elif rule.code == marks.MEDIAN:
+            local = sorted([quotes.bid, quotes.ask, quotes.last])[1]
+            target = sorted([self.oracle, self.oracle + self.basis, local])[1]
+        else:
+            state = marks.State(self.mark, self.basis, pace.hours * 3600.0, float(pace.closed), self.memory)
+            target = rule.function(quotes, self.oracle, state, np.array([*rule.params, 0.0]))
+        self.mark = self.clamped(self.mark, target, self.machine.mark_step, pace.updates)
+        if pace.closed and band.width < math.inf:
+            if self.ups < band.resets and self.oracle >= self.band_anchor * (1.0 + band.width * band.trigger):
+                self.band_anchor, self.ups = self.band_anchor * (1.0 + band.width), self.ups + 1
+            elif self.downs < band.resets and self.oracle <= self.band_anchor * (1.0 - band.width * band.trigger):
+                self.band_anchor, self.downs = self.band_anchor * (1.0 - band.width), self.downs + 1
+            low, high = self.band_anchor * (1.0 - band.width), self.band_anchor * (1.0 + band.width)
+            self.mark = min(max(self.mark, low), high)
+
+    # Liquidation of one side at one update
+
+    def liquidate(self, side: float, mark: float, maintenance: float, pace: Pace, now: float, last: bool = False) -> float:
+        """Shares liquidated. ``last`` is the pass at the end of the window: value for mark, no vault, no slices."""
+        sales, slices, vaulted = self.sort_out(side, mark, maintenance, now, last)
+        if not sales and not slices and not vaulted:
+            return 0.0
+        touched = sum(share * a.size for a, share in vaulted) + sum(sale.share * sale.account.size for sale in sales) + sum(part for _, part in slices)
+        if pace.closed:
+            self.liquidated_closed += touched
+            self.count_premature(sales, slices, vaulted)
+        else:
+            self.liquidated_open += touched
+        for account, share in vaulted:
+            self.vault_size += side * share * account.size
+            self.vault_cash += share * account.cash
+        self.sell(side, mark, sales, slices, pace, now)
+        sold_whole = {sale.account.number for sale in sales}
+        for account in [a for a, _ in vaulted] + [sale.account for sale in sales]:
+            account.size = account.cash = 0.0
+            account.watched = False
+        for account, _ in slices:
+            assert account.number not in sold_whole
+            account.watched, account.sliced_at = True, now
+        return touched
+
+    def sort_out(self, side: float, mark: float, maintenance: float, now: float, last: bool):
+        """Who goes to the book whole, in part, or to the vault: lists of sales, (account, shares) and (account, share of it)."""
+        rules, vault = self.machine.liquidation, self.machine.backstop
+        sales: list[Sale] = []
+        slices: list[tuple[Account, float]] = []
+        vaulted: list[tuple[Account, float]] = []
+
+        def below(account: Account) -> bool:
+            return account.equity(mark) < maintenance * account.size * mark
+
+        def for_the_vault(account: Account) -> bool:
+            return 0.0 <= account.equity(mark) < vault.threshold * maintenance * account.size * mark
+
+        seen_before = [a for a in self.accounts if a.side == side and a.watched]
+        fresh = [a for a in self.accounts if a.side == side and not a.condemned and a.size > 0.0 and below(a)]
+        room = 0.0 if last else self.room
+        candidates = [a for a in fresh if for_the_vault(a)] if room > 0.0 else []
+        wanted = sum(a.size for a in candidates)
+        share = 1.0 if wanted <= room else room / wanted
+        for account in candidates:
+            vaulted.append((account, share))
+            if share < 1.0:
+                sales.append(Sale(account, 1.0 - share))
+        room = max(room - wanted, 0.0)
+        # Nearest to its bankruptcy price first; only the order in which the vault's last room is offered depends on it.
+        for rank, account in enumerate(sorted(fresh, key=lambda a: (-side * a.bankruptcy, a.number))):
+            account.condemned, account.condemned_at, account.rank = True, now, rank
+            if account in candidates:
+                continue
+            if account.large and rules.partial_share < 1.0 and account.equity(mark) >= 0.0 and not last:
+                slices.append((account, rules.partial_share * account.size))
+            else:
+                sales.append(Sale(account, 1.0))
+        for account in sorted(seen_before, key=lambda a: (a.condemned_at, a.rank)):
+            if not below(account):
+                continue
+            recent = now - account.sliced_at <= rules.cooldown_s / 3600.0 + 1e-9
+            if for_the_vault(account) and account.size <= room:
+                vaulted.append((account, 1.0))
+                room -= account.size
+            elif last or account.equity(mark) < 0.0 or recent or account.size * self.price <= rules.partial_threshold:
+                sales.append(Sale(account, 1.0))
+            else:
+                slices.append((account, rules.partial_share * account.size))
+        if not last:
+            self.room = room
+        return sales, slices, vaulted
+
+    def count_premature(self, sales, slices, vaulted) -> None:
+        reopening = self.price * math.exp(self.gap)
+        for account, shares in [(s.account, s.share * s.account.size) for s in sales] + slices + [(a, share * a.size) for a, share in vaulted]:
+            if account.equity(reopening) > 0.0:
+                self.premature += shares
+
+    def sell(self, side: float, mark: float, sales: list[Sale], slices, pace: Pace, now: float) -> None:
+        """Send the order, after winners have been closed against the part of it that nobody can pay for."""
+        traded = self.traded
+        shares = sum(sale.share * sale.account.size for sale in sales) + sum(part for _, part in slices)
+        if shares <= 0.0:
+            return
+
+        # Orders push the price no further than the limit from where it would be without any.
+        room = max(self.machine.book.limit + side * (self.impact + self.shift), 0.0)
+
+        def fill_of(quantity: float) -> float:
+            push = quantity * traded / pace.depth
+            average = push / 2.0 if push <= room else (room / 2.0 * room + room * (push - room)) / push
+            return traded * math.exp(-side * (pace.half_spread + average))
+
+        fill = fill_of(shares)
+        losers = [sale for sale in sales if sale.account.equity(fill) < 0.0]
+        loss = -sum(sale.share * sale.account.equity(fill) for sale in losers)
+        self.shortfall[side] += loss
+        if loss - self.fund > DUST * self.open_interest:
+            if math.isnan(self.exhausted_at):
+                self.exhausted_at = now
+            if self.machine.adl != "none":
+                self.adl_needed += loss - self.fund
+                taken = self.deleverage(side, mark, losers, loss)
+                shares -= taken
+                fill = fill_of(shares)
+        self.settle(side, fill, sales, slices)
+        self.maker_size += side * shares
+        self.maker_cash -= side * shares * fill
+        moved = min(shares * traded / pace.depth, room)
+        self.impact -= side * (1.0 - self.machine.book.permanent) * moved
+        self.shift -= side * self.machine.book.permanent * moved
+
+    def deleverage(self, side: float, mark: float, losers: list[Sale], loss: float) -> float:
+        """Close losers against winners at the losers' mean bankruptcy price; the shares closed."""
+        size = sum(sale.share * sale.account.size for sale in losers)
+        wanted = (1.0 - self.fund / loss) * size
+        exit_price = sum(sale.share * sale.account.size * sale.account.bankruptcy for sale in losers) / size
+        winners = [
+            a
+            for a in self.accounts
+            if a.side == -side and not a.condemned and a.size > 0.0 and a.side * (mark - a.entry) > 0.0 and a.equity(exit_price) >= 0.0
+        ]
+        # Liquidation priority: the account nearest to its bankruptcy price first.
+        winners.sort(key=lambda a: (-a.side * a.bankruptcy, a.number))
+        if self.machine.adl == "queue":
+
+            def rank(a: Account) -> float:
+                return mark / max(a.equity(mark) / a.size, 1e-12 * mark) * a.side * (mark - a.entry) / a.entry
+
+            winners.sort(key=rank, reverse=True)
+        capacity = sum(a.size for a in winners)
+        left, taken = wanted, min(wanted, capacity)
+        for account in winners:
+            closed = min(left, account.size) if self.machine.adl == "queue" else account.size * (taken / capacity)
+            if closed <= 0.0:
+                continue
+            part = closed / account.size
+            paid = part * account.equity(exit_price)
+            assert paid >= 0.0
+            self.wallet[account.side] += paid
+            self.forgone.append((account.side, closed, exit_price, self.funding_paid))
+            account.cash -= part * account.cash
+            account.size -= closed
+            left -= closed
+        for sale in losers:
+            # This part leaves at its own bankruptcy price: nothing to receive, nothing to pay.
+            sale.share *= 1.0 - taken / size
+        self.adl_size += taken
+        return taken
+
+    def settle(self, side: float, fill: float, sales: list[Sale], slices) -> None:
+        """Give traders what is left, let the fund pay what is missing, and only then collect the fees."""
+        fee, fees, loss = self.machine.liquidation.fee, 0.0, 0.0
+        for sale in sales:
+            equity = sale.share * sale.account.equity(fill)
+            if equity < 0.0:
+                loss -= equity
+                continue
+            cost = min(fee * fill * sale.share * sale.account.size, equity)
+            self.wallet[side] += equity - cost
+            fees += cost
+        for account, part in slices:
+            cost = min(fee * fill * part, max(account.equity(fill), 0.0))
+            account.cash += side * part * fill - cost
+            account.size -= part
+            fees += cost
+        paid = min(loss, self.fund)
+        self.fund -= paid
+        self.socialised -= loss - paid
+        self.fund += fees
+
+    # Hours, books, results
+
+    def finish_step(self, end: float, hours: float, closed: bool) -> None:
+        value = self.value
+        hole, held = self.underwater(value)
+        if hole > DUST * self.open_interest:
+            self.phantom_most, self.phantom_size = max(self.phantom_most, hole), max(self.phantom_size, held)
+            self.phantom_hours += hours
+        if abs(end - round(end)) < 1e-7:
+            rule, rate = self.machine.funding, 0.0
+            if not closed or (rule.when_closed and self.machine.oracle.kind != oracles.NONE):
+                average = self.premium_sum
+                raw = average + min(max(rule.interest_8h - average, -rule.clamp_8h), rule.clamp_8h)
+                rate = min(max(rule.multiplier * raw / 8.0, -rule.cap_per_hour), rule.cap_per_hour)
+            self.premium_sum, self.rate = 0.0, rate
+            self.pay_funding(rate * self.oracle)
+            if closed:
+                self.funding_closed += abs(rate) * self.oracle / self.price
+        hole, held = self.underwater(value)
+        book = self.machine.book
+        depth, half_spread = (book.depth_closed, book.half_spread_closed) if closed else (book.depth_open, book.half_spread_open)
+        wide = half_spread + self.machine.impact_notional / depth
+        imbalance = self.imbalance()
+        self.worst = max(self.worst, imbalance)
+        liquidated = (self.liquidated_closed + self.liquidated_open) * self.price / self.open_interest
+        row = {
+            "V": value,
+            "P": self.traded,
+            "O": self.oracle,
+            "M": self.mark,
+            "f": self.rate,
+            "impact_bid": self.traded * math.exp(-wide),
+            "impact_ask": self.traded * math.exp(wide),
+            "liquidated": liquidated,
+            "fund": self.fund,
+            "phantom": hole / self.open_interest,
+            "phantom_size": held * self.price / self.open_interest,
+            "funding_paid": self.funding_paid,
+            "imbalance": imbalance,
+        }
+        for name, number in row.items():
+            self.path.setdefault(name, []).append(number)
+
+    def underwater(self, value: float) -> tuple[float, float]:
+        """Negative equity at the value (USD) of accounts still open, and the shares they hold."""
+        owing = [a for a in self.accounts if a.equity(value) < 0.0]
+        return -sum(a.equity(value) for a in owing), sum(a.size for a in owing)
+
+    def pay_funding(self, per_share: float) -> None:
+        for account in self.accounts:
+            account.cash -= account.side * account.size * per_share
+        self.maker_cash -= self.maker_size * per_share
+        self.vault_cash -= self.vault_size * per_share
+        self.funding_paid += per_share
+
+    def wealth(self, price: float) -> float:
+        """Everything everybody owns at a price, USD."""
+        open_accounts = sum(a.equity(price) for a in self.accounts)
+        makers, vault = self.maker_cash + self.maker_size * price, self.vault_cash + self.vault_size * price
+        return open_accounts + sum(self.wallet.values()) + makers + vault + self.fund + self.socialised
+
+    def imbalance(self) -> float:
+        size = sum(a.side * a.size for a in self.accounts) + self.maker_size + self.vault_size
+        return abs(self.wealth(0.0) - self.wealth_at_start) + abs(size) * self.price
+
+    def ledger(self) -> dict[str, float]:
+        value = self.value
+        gave = {side: 0.0 for side in (1.0, -1.0)}
+        for side, size, price, funding in self.forgone:
+            gave[side] += side * size * ((value - self.funding_paid) - (price - funding))
+        change = {
+            side: sum(a.equity(value) for a in self.accounts if a.side == side) + self.wallet[side] - self.equity_at_start[side] + gave[side]
+            for side in (1.0, -1.0)
+        }
+        return {
+            "longs": change[1.0],
+            "shorts": change[-1.0],
+            "makers": self.maker_cash + self.maker_size * value,
+            "backstop": self.vault_cash + self.vault_size * value,
+            "insurance": self.fund - self.fund_at_start,
+            "adl": -sum(gave.values()),
+            "socialised": self.socialised,
+        }
+
+    def outcome(self) -> dict[str, float]:
+        per = 1.0 / self.open_interest
+        shares = self.price * per
+        found = {pocket: usd * per for pocket, usd in self.ledger().items()}
+        found |= {
+            "shortfall": sum(self.shortfall.values()) * per,
+            "shortfall_long": self.shortfall[1.0] * per,
+            "shortfall_short": self.shortfall[-1.0] * per,
+            "exhausted": float(not math.isnan(self.exhausted_at)),
+            "exhausted_hours": self.exhausted_at,
+            "adl_needed": self.adl_needed * per,
+            "adl_size": self.adl_size * shares,
+            "premature": self.premature * shares,
+            "liquidated_closed": self.liquidated_closed * shares,
+            "liquidated_open": self.liquidated_open * shares,
+            "phantom": self.phantom_most * per,
+            "phantom_size": self.phantom_size * shares,
+            "phantom_hours": self.phantom_hours,
+            "dislocation": self.dislocation,
+            "generations": float(self.runs.longest),
+            "cascade": self.runs.ratio,
+            "funding_closed": self.funding_closed,
+            "imbalance": self.worst * per,
+        }
+        return found
+
+
+# Random valid cases
+
+
+@marks.mark_rule
+def leaning(quotes, oracle, state, params):
+    """Oracle plus a bounded, slowly remembered premium; leans on the bid while closed. Uses every field a reader's rule may use."""
+    weight = 1.0 - math.exp(-state.seconds / params[0])
+    state.memory[0] += weight * (quotes.mid / oracle - 1.0 - state.memory[0])
+    bounded = min(max(state.memory[0], -params[1]), params[1])
+    local = quotes.impact_bid if state.closed > 0.5 else 0.5 * (quotes.bid + quotes.impact_ask)
+    return 0.5 * oracle * (1.0 + bounded) + 0.3 * local + 0.1 * state.mark + 0.1 * (oracle + state.basis)
+
+
+MARKS = (
+    OracleMark(),
+    Mid(),
+    Median(),
+    Median(),
+    Median(15.0),
+    Median(1500.0),
+    Blend(0.2),
+    Blend(0.7),
+    leaning(300.0, 0.05),
+    leaning(600.0, 0.1),
+)
+"""Made once: each is compiled once."""
+
+
+def random_case(seed: int, hours: float | None = None) -> tuple:
+    """A random valid (machine, accounts, closure, gap): every rule is at work in some of them, singly or together.
+
+    Populations are small and closures short, so that the slow engine stays usable; ``hours`` fixes the closure.
+    """
+    rng = np.random.default_rng([20251221, seed])
+    people, margin = random_accounts(rng)
+    return random_machine(rng, people, margin), people, random_closure(rng, hours), random_gap(rng)
+
+
+def pick(rng: np.random.Generator, *options):
+    return options[rng.integers(len(options))]
+
+
+def between(rng: np.random.Generator, low: float, high: float) -> float:
+    """Log-uniform."""
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def random_gap(rng: np.random.Generator) -> float:
+    return pick(rng, rng.uniform(-0.25, 0.25), rng.choice([-1.0, 1.0]) * rng.uniform(0.1, 0.25), rng.normal(0.0, 0.03))
+
+
+def random_closure(rng: np.random.Generator, hours: float | None = None) -> Closure:
+    hours = hours or pick(rng, 0.5, 1.0, 1.5, 2.0, 2.0, 3.0, 6.0)
+    closed_step_s, update_s = pick(rng, (60.0, 3.0), (60.0, 3.0), (60.0, 6.0), (300.0, 15.0), (60.0, 60.0), (120.0, 2.5))
+    share = pick(rng, 0.0, 0.5, rng.uniform(), 1.0)
+    news = pick(rng, {"news_count": int(rng.integers(1, 5))}, {"news_hours": tuple(np.sort(rng.uniform(0.0, hours, rng.integers(1, 4))))})
+    value = Value(news_share=share, sd=between(rng, 0.005, 0.05), open_vol=pick(rng, 0.0, rng.uniform(0.0, 0.03)), **news)
+    return Closure(hours, closed_step_s, update_s, float(pick(rng, 5, 5, 15, 35, 65)), value)
+
+
+def random_accounts(rng: np.random.Generator) -> tuple[Accounts, Margin]:
+    max_leverage = pick(rng, 3.0, 10.0, 20.0, 50.0)
+    margin = Margin(max_leverage, pick(rng, None, None, between(rng, 0.1, 1.0) / max_leverage))
+    price = pick(rng, 250.0, 7.5, 1800.0)
+    if rng.random() < 0.3:
+        sampled = Accounts.sample(int(2 * rng.integers(1, 31)), rng, max_leverage=max_leverage, open_interest=between(rng, 1e5, 1e8), price=price)
+        return sampled, margin
+    n = int(rng.integers(1, 61))
+    side = np.where(rng.random(n) < pick(rng, 0.5, 0.5, 0.3, 0.8, 1.0), 1.0, -1.0)
+    size = np.exp(rng.normal(rng.uniform(0.0, 8.0), pick(rng, 0.1, 1.0, 2.0), n))
+    entry = price * np.exp(rng.normal(0.0, pick(rng, 0.0, 0.05, 0.3), n))
+    equity = size * price * margin.maintenance * (1.0 + np.exp(rng.normal(0.5, pick(rng, 0.05, 1.0), n)))
+    collateral = equity - side * size * (price - entry)
+    # A winner may have taken its margin out against its profit, but something must be posted.
+    return Accounts(side, size, entry, np.maximum(collateral, 1e-3 * size * price), price), margin
+
+
+def random_machine(rng: np.random.Generator, people: Accounts, margin: Margin) -> Machine:
+    interest = people.open_interest
+    step = pick(rng, math.inf, 0.005, between(rng, 1e-3, 0.05))
+    oracle = pick(rng, frozen_oracle(step), no_oracle(step), impact_oracle(between(rng, 0.05, 8.0), pick(rng, 0.1, 0.001, 1.0), step))
+    width = rng.uniform(0.01, 0.15)
+    band = pick(rng, no_band(), static_band(width), ratchet(width, rng.uniform(0.3, 1.0), int(rng.integers(1, 4))))
+    funding = Funding(
+        premium=pick(rng, "dead-zone", "impact-mid"),
+        interest_8h=pick(rng, 0.0, 1e-4, -1e-3),
+        clamp_8h=pick(rng, 0.0, 5e-4),
+        multiplier=pick(rng, 0.0, 0.5, 1.0, 8.0),
+        cap_per_hour=pick(rng, 0.04, 0.001),
+        when_closed=bool(rng.random() < 0.7),
+    )
+    notional = np.quantile(people.size, rng.uniform()) * people.price
+    threshold, fee = pick(rng, math.inf, notional, 0.2 * notional, 0.01 * notional), pick(rng, 0.0, 0.005, 0.05)
+    share, cooldown_s = pick(rng, 0.2, 0.5, 1.0, rng.uniform(0.05, 0.95)), pick(rng, 0.0, 30.0, 31.0, 100.0, 600.0)
+    depth_open = pick(rng, math.inf, interest * between(rng, 0.3, 30.0))
+    depth_closed = pick(rng, math.inf, interest * between(rng, 0.1, 6.0), interest * between(rng, 0.1, 6.0))
+    if fee > 0.0 and math.inf in (depth_open, depth_closed):
+        # At a price that does not move, a fee that takes all leaves a sliced account on the edge of bankruptcy, to either side of which rounding may put it.
+        threshold = math.inf
+    book = Book(
+        depth_open=depth_open,
+        depth_closed=depth_closed,
+        refill_open=pick(rng, 0.0, 8.3, math.inf),
+        refill_closed=pick(rng, 0.0, 0.7, between(rng, 0.1, 10.0)),
+        permanent=pick(rng, 0.0, rng.uniform(), 1.0),
+            half_spread_open=pick(rng, 0.0, 0.0002),
+        half_spread_closed=pick(rng, 0.0, 0.0005, 0.005),
+        follow_open=pick(rng, 0.0, 20.0, math.inf),
+        follow_closed=pick(rng, 0.0, 0.1, between(rng, 0.2, 20.0), math.inf),
+        noise_open=pick(rng, 0.0, 0.01),
+        noise_closed=pick(rng, 0.0, 0.01, 0.03),
+        carry=bool(rng.random() < 0.3),
+        limit=pick(rng, math.log(2.0), between(rng, 0.02, 1.5)),
+    )
+    return Machine(
+        name="random",
+        oracle=oracle,
+        mark=pick(rng, *MARKS),
+        mark_step=pick(rng, math.inf, 0.005, between(rng, 1e-3, 0.05)),
+        band=band,
+        funding=funding,
+        margin=margin,
+        liquidation=Liquidation(threshold, share, cooldown_s, fee),
+        backstop=Backstop(pick(rng, 0.0, 0.01, 0.1, 2.0), pick(rng, 2.0 / 3.0, 0.2, 1.0)),
+        insurance=pick(rng, 0.0, 1e-4, 0.005, 0.1),
+        adl=pick(rng, "none", "queue", "pro-rata"),
+        impact_notional=interest * between(rng, 1e-6, 1e-2),
+        book=book,
+    )

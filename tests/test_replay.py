@@ -1,0 +1,201 @@
+"""Two engines, one weekend: the package against the slow engine beside this file, to the cent.
+
+The slow engine visits every account at every update and shares no rule with the package. Seeds are fixed, so a failure names the machine that makes it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import perpkit as pk
+
+from slow_engine import random_case, replay
+
+SEEDS = (*range(160), 205, 1544, 1858)
+"""The last three empty the vault to the last share and then meet large accounts, where rounding once decided how these were sold."""
+LONG_SEEDS = range(9000, 9006)
+CENT = 0.005
+
+
+@lru_cache(maxsize=None)
+def both(seed: int, hours: float | None = None):
+    """The weekend of a seed, from the package and from the slow engine."""
+    case, weekend = random_case(seed, hours), seed % 3
+    return pk.simulate(*case, rng=seed, weekend=weekend), replay(*case, seed=seed, weekend=weekend)
+
+
+def apart(a: float, b: float) -> bool:
+    """Whether two numbers differ by more than rounding; no event (nan) equals no event."""
+    if math.isnan(a) or math.isnan(b):
+        return math.isnan(a) != math.isnan(b)
+    return abs(a - b) > 1e-9 * max(abs(a), abs(b)) + 1e-12
+
+
+def differences(run, slow) -> list[str]:
+    """Where two results of a weekend differ, the first step named where a path does."""
+    found = [f"{k}: {x} against {slow.outcome[k]}" for k, x in run.outcome.items() if k != "imbalance" and apart(x, slow.outcome[k])]
+    found += [f"{k} USD: {x} against {slow.ledger[k]}" for k, x in run.ledger.items() if abs(x - slow.ledger[k]) > CENT]
+    for name, steps in slow.path.items():
+        x, y = run.path[name].values[1:], np.array(steps)
+        off = np.abs(x - y) > 1e-9 * np.abs(y) + (CENT if name == "fund" else 1e-12)
+        if name != "imbalance" and off.any():
+            step = int(np.argmax(off))
+            found.append(f"path of {name} from step {step}: {x[step]} against {y[step]}")
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_random_weekend_to_the_cent(seed):
+    run, slow = both(seed)
+    assert set(run.outcome.index) == set(slow.outcome)
+    assert set(run.path.data_vars) == set(slow.path)
+    assert differences(run, slow) == []
+    interest = random_case(seed)[1].open_interest
+    assert max(slow.path["imbalance"]) <= 1e-9 * interest  # otherwise the witness itself loses money
+
+
+@pytest.mark.parametrize("seed", LONG_SEEDS)
+def test_a_random_weekend_of_48_hours(seed):
+    run, slow = both(seed, 48.0)
+    assert differences(run, slow) == []
+
+
+@pytest.mark.parametrize("gap", [-0.15, 0.12])
+def test_a_cascade_of_the_base_population_on_a_thin_book(gap):
+    machine = pk.Machine(
+        oracle=pk.impact_oracle(1.0, step=0.005),
+        mark_step=0.005,
+        band=pk.ratchet(0.05),
+        funding=pk.Funding(multiplier=0.5),
+        liquidation=pk.Liquidation(partial_threshold=1e5, fee=0.0005),
+        backstop=pk.Backstop(0.01),
+        insurance=0.005,
+        book=pk.Book(depth_closed=9e6, noise_closed=0.002, noise_open=0.002, permanent=0.2, follow_closed=0.3, carry=True),
+    )
+    accounts = pk.Accounts.sample(n=120, rng=3)
+    closure = pk.Closure(48.0)
+    run, slow = pk.simulate(machine, accounts, closure, gap, rng=5), replay(machine, accounts, closure, gap, seed=5)
+    assert differences(run, slow) == []
+    assert run.outcome["liquidated_closed"] > 0.05
+    assert run.outcome["generations"] > 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_ensemble_runs_the_same_weekend(seed):
+    """The ensemble runs many steps in one go where nobody is forced; a single weekend stops at each."""
+    (machine, accounts, closure, gap), weekend = random_case(seed), seed % 3
+    ens = pk.ensemble(machine, accounts, closure, np.full(weekend + 1, gap), rng=seed).isel(machine=0, weekend=weekend)
+    slow = both(seed)[1]
+    assert [k for k in pk.OUTCOMES if k != "imbalance" and apart(float(ens[k]), slow.outcome[k])] == []
+
+
+def test_every_outcome_is_at_work():
+    """A comparison of zeros proves nothing: each outcome must be there in many of the weekends compared."""
+    outcomes = [both(seed)[0].outcome for seed in SEEDS]
+    for name in pk.OUTCOMES:
+        if name != "imbalance":
+            seen = sum(1 for o in outcomes if o[name] != 0.0 and not math.isnan(o[name]))
+            assert seen >= 8, f"{name} differs from zero in {seen} of {len(outcomes)} weekends only"
+
+
+def test_events_add_up_to_the_outcomes():
+    for seed in SEEDS:
+        run, interest = both(seed)[0], random_case(seed)[1]
+        sizes = run.events.groupby("kind")["size"].sum() * interest.price / interest.open_interest
+        gone = sum(sizes.get(kind, 0.0) for kind in ("liquidation", "partial", "backstop", "adl"))
+        assert gone == pytest.approx(run.outcome["liquidated_closed"] + run.outcome["liquidated_open"], rel=1e-9, abs=1e-12)
+        assert sizes.get("adl", 0.0) == pytest.approx(run.outcome["adl_size"], rel=1e-9, abs=1e-12)
+        assert run.events.time.is_monotonic_increasing
+
+
+# --- the comparison can fail -----------------------------------------------------------------------------------------------------------
+
+
+def changed(part: str, **fields):
+    """A change of one part of a machine."""
+    return lambda m: pk.replace(m, **{part: pk.replace(getattr(m, part), **fields)})
+
+
+WRONG = {
+    "cooldown forgotten": lambda m: pk.replace(m, liquidation=pk.replace(m.liquidation, cooldown_s=0.0)),
+    "no partial liquidation": changed("liquidation", partial_threshold=math.inf),
+    "slices of another size": changed("liquidation", partial_share=0.9),
+    "fee forgotten": changed("liquidation", fee=0.0),
+    "vault too large": changed("backstop", capacity=5.0),
+    "vault too early": changed("backstop", threshold=0.9),
+    "queue for pro rata": lambda m: pk.replace(m, adl="queue" if m.adl == "pro-rata" else m.adl),
+    "no deleveraging": lambda m: pk.replace(m, adl="none"),
+    "larger fund": lambda m: pk.replace(m, insurance=min(m.insurance + 0.001, 1.0)),
+    "impact all transient": changed("book", permanent=0.0),
+    "no refill": changed("book", refill_closed=0.0, refill_open=0.0),
+    "push without limit": changed("book", limit=50.0),
+    "hedge asleep": changed("book", follow_closed=0.0),
+    "noise off": changed("book", noise_closed=0.0),
+    "open noise off": changed("book", noise_open=0.0),
+    "carry forgotten": lambda m: pk.replace(m, book=pk.replace(m.book, carry=False)),
+    "half spread off": changed("book", half_spread_closed=0.0),
+    "oracle never capped": changed("oracle", cap=1.0),
+    "oracle never clamped": changed("oracle", step=math.inf),
+    "mark never clamped": lambda m: pk.replace(m, mark_step=math.inf),
+    "no band": lambda m: pk.replace(m, band=pk.no_band()),
+    "band never moves": changed("band", resets=0),
+    "band moves late": changed("band", trigger=1.0),
+    "basis average": lambda m: pk.replace(m, mark=pk.replace(m.mark, basis_s=m.mark.basis_s * 1.5)),
+    "other premium": lambda m: changed("funding", premium="dead-zone")(m),
+    "funding while closed": changed("funding", when_closed=True),
+    "funding uncapped": changed("funding", cap_per_hour=1.0),
+    "clamp on the premium": changed("funding", clamp_8h=5e-4),
+    "multiplier": changed("funding", multiplier=1.0),
+    "maintenance": lambda m: pk.replace(m, margin=pk.replace(m.margin, maintenance=0.999 * m.margin.maintenance)),
+    "impact notional": lambda m: pk.replace(m, impact_notional=1.01 * m.impact_notional),
+}
+
+
+@pytest.mark.parametrize("rule", WRONG)
+def test_a_wrong_rule_is_noticed(rule):
+    """The slow engine with one rule changed must disagree on some weekend."""
+    for seed in SEEDS:
+        machine, *rest = random_case(seed)
+        wrong = WRONG[rule](machine)
+        if wrong != machine and differences(both(seed)[0], replay(wrong, *rest, seed=seed, weekend=seed % 3)):
+            return
+    pytest.fail(f"no weekend tells the engine from one with the rule changed: {rule}")
+
+
+# --- the appendix names real functions -------------------------------------------------------------------------------------------------
+
+MODEL = Path(__file__).parents[1] / "chapters" / "appendix" / "model.md"
+
+
+def test_every_function_named_in_the_model_exists():
+    names = sorted(set(re.findall(r"\bperpkit(?:\.[A-Za-z_]\w*)+", MODEL.read_text("utf-8"))))
+    assert len(names) > 30
+    missing = [name for name in names if not _exists(name)]
+    assert missing == []
+
+
+def _exists(name: str) -> bool:
+    """Whether a dotted name is a module, or an attribute of one, or a field of a class."""
+    parts = name.split(".")
+    for k in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:k]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[k:]:
+            fields = getattr(found, "__dataclass_fields__", {}) | dict.fromkeys(getattr(found, "_fields", ()))
+            if part in fields:
+                return part == parts[-1]
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
