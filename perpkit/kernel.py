@@ -113,9 +113,16 @@ class Rules(NamedTuple):
 
 
 @compiled
-def _limits(sides, st, funding: float, maintenance: float, price: float):
-    """Marks beyond which the next long and the next short are condemned, and log values beyond which they are worth less than nothing."""
+def _limits(sides, pending, st, funding: float, maintenance: float, price: float):
+    """Marks beyond which the next long and the next short are condemned, and log values beyond which they are worth less than nothing.
+
+    Accounts sold in part are watched with the rest.
+    """
     long, short = sides[0, BETA, int(st[FIRST_ALIVE])], sides[1, BETA, int(st[FIRST_ALIVE + 1])]
+    for p in range(int(st[PENDING])):
+        long = max(long, pending[0, p, 1])
+    for p in range(int(st[PENDING + 1])):
+        short = max(short, pending[1, p, 1])
     low = math.log(max(long + funding, 1e-300) / price)
     high = math.log(max(funding - short, 1e-300) / price)
     return (long + funding) / (1.0 - maintenance), (funding - short) / (1.0 + maintenance), low, high
@@ -202,7 +209,7 @@ def run_block(
         tick, last_tick, run_length, run_size, run_first = 0, -2, 0, 0.0, 0.0
         best_length, best_size, best_first = 0, 0.0, 0.0
         phantom, phantom_size, phantom_hours, dislocation, funding_closed, error = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        lowest, highest, v_low, v_high = _limits(sides, st, funding, m, price)
+        lowest, highest, v_low, v_high = _limits(sides, pending, st, funding, m, price)
         s = 0
         while s < n_steps:
             closed = s < n_closed
@@ -247,17 +254,16 @@ def run_block(
             k = 0
             while k < count:
                 before = k
-                watched = st[PENDING] + st[PENDING + 1] > 0.0
                 if rules.mark == CUSTOM:
                     k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
                         k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, custom,
-                        oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, watched, dislocation,
+                        oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
                         elapsed * update_length, events, st,
                     )  # fmt: skip
                 else:
                     k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
                         k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, None,
-                        oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, watched, dislocation,
+                        oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
                         elapsed * update_length, events, st,
                     )  # fmt: skip
                 passed = k - before + 1
@@ -267,7 +273,7 @@ def run_block(
                         impact, shift = _fade(impact, pace[row, KEEP_IMPACT]), _fade(shift, pace[row, KEEP_ANCHOR])
                 traded, v = seg_prices[k], seg_values[k]
                 hours = (elapsed + (k + 1) * ticks) * update_length
-                if (mark < lowest or mark > highest or watched) and (not closed or rules.oracle != NONE):
+                if (mark < lowest or mark > highest) and (not closed or rules.oracle != NONE):
                     st[IMPACT], st[ANCHOR] = impact, shift
                     gone = _liquidated(st)
                     for me in range(2):
@@ -275,7 +281,7 @@ def run_block(
                             me, sides, works, large, pending, single, st, rules, traded, mark, funding, m,
                             pace[row, DEPTH], pace[row, HALF_SPREAD], reopen_value, hours, closed, False, events,
                         )  # fmt: skip
-                    lowest, highest, v_low, v_high = _limits(sides, st, funding, m, price)
+                    lowest, highest, v_low, v_high = _limits(sides, pending, st, funding, m, price)
                     gone = _liquidated(st) - gone
                     if gone > 0.0:
                         error = _worst(error, imbalance(sides, works, pending, st, funding, price))
@@ -296,7 +302,7 @@ def run_block(
                                 )
                                 seg_logs, seg_prices = logs[:count], prices[:count]
                 at_step = row != HOT or k + 1 == count
-                if at_step and (v < v_low or v > v_high or st[PENDING] + st[PENDING + 1] > 0.0):
+                if at_step and (v < v_low or v > v_high):
                     hidden, held = _hidden(sides, works, pending, st, price * math.exp(v) - funding)
                     if hidden > rules.dust:
                         phantom, phantom_size = max(phantom, hidden), max(phantom_size, held)
@@ -321,7 +327,7 @@ def run_block(
                     if closed:
                         funding_closed += abs(rate) * oracle
                     error = _worst(error, imbalance(sides, works, pending, st, funding, price))
-                    lowest, highest, v_low, v_high = _limits(sides, st, funding, m, price)
+                    lowest, highest, v_low, v_high = _limits(sides, pending, st, funding, m, price)
             if tracing and w == len(gaps) - 1:
                 trace[s - 1, 0], trace[s - 1, 1], trace[s - 1, 2], trace[s - 1, 3] = price * math.exp(v), traded, oracle, mark
                 trace[s - 1, 4], trace[s - 1, 5], trace[s - 1, 6] = rate, traded * pace[row, IMPACT_BID], traded * pace[row, IMPACT_ASK]

@@ -28,12 +28,12 @@ PACE = 17
 @compiled
 def advance(
     k, stop, logs, prices, values, pace, open_market, rules, params, memory, custom,
-    oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, each, dislocation, hours, events, st,
+    oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation, hours, events, st,
 ):  # fmt: skip
     """Run updates ``k`` to ``stop - 1`` of a segment; stop after the first that needs attention.
 
     Attention is due when the mark leaves (``lowest``, ``highest``), where the next account of either side is condemned, when the log value leaves
-    (``v_low``, ``v_high``), where an open account is worth less than nothing, or after every update if ``each``.
+    (``v_low``, ``v_high``), where an open account is worth less than nothing.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def advance(
                 mark = within(mark, anchor, rules.band_width)
             if mark < lowest or mark > highest:
                 break
-        if v < v_low or v > v_high or each or k + 1 == stop:
+        if v < v_low or v > v_high or k + 1 == stop:
             break
         k += 1
     return k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation

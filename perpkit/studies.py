@@ -86,7 +86,7 @@ def changes(market: str = "TSLA") -> dict[str, Machine]:
     return machines | {f"all but: {name}": replace(new, **part) for name, part in undone.items()}
 
 
-def replay(symbol: str, repeats: int = 16, rng: int = 2026) -> xr.Dataset:
+def replay(symbol: str, repeats: int = 8, rng: int = 2026) -> xr.Dataset:
     """Every weekend of ``symbol`` since 2010 through :func:`eras`, the path inside the weekend drawn ``repeats`` times.
 
     The gaps are cash close to cash open. Machines on a 24/5 feed are closed for 48 h and meet less of the gap, so losses are an upper bound.
