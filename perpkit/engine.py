@@ -23,7 +23,7 @@ from perpkit.ledger import EVENT_FIELDS, POCKETS, LedgerError
 from perpkit.liquidation import KINDS
 from perpkit.machine import Machine
 from perpkit.margin import sort_sides
-from perpkit.oracle import gain
+from perpkit.oracle import NONE, gain
 from perpkit.theory import pass_through
 from perpkit.value import value_path
 from perpkit.waterfall import ADL
@@ -150,7 +150,7 @@ def _rules(machine: Machine, accounts: Accounts, closure: Closure) -> kernel.Rul
         multiplier=float(funding.multiplier),
         cap_per_hour=float(funding.cap_per_hour),
         funding_when_closed=float(funding.when_closed),
-        carried=float(machine.book.carry and machine.funding.when_closed),
+        carried=float(_is_carried(machine)),
         dust=1e-12 * interest,
     )
 
@@ -188,10 +188,15 @@ def _reach(step: float, updates: int) -> tuple[float, float]:
     return (0.0, math.inf) if math.isinf(step) else ((1.0 - step) ** updates, (1.0 + step) ** updates)
 
 
+def _is_carried(machine: Machine) -> bool:
+    """Whether informed flow has closed funding to charge to the news: without an oracle nobody is charged."""
+    return machine.book.carry and machine.funding.when_closed and machine.oracle.kind != NONE
+
+
 def _carry(machine: Machine, closure: Closure) -> np.ndarray:
     """Share of the news the anchor aims at, by step: 1 unless informed flow charges expected funding to it."""
     carry = np.ones(closure.closed_steps + closure.open_steps)
-    if machine.book.carry and machine.funding.when_closed:
+    if _is_carried(machine):
         left = closure.hours - closure.times[: closure.closed_steps]
         tau = machine.oracle.tau
         carry[: closure.closed_steps] = pass_through(machine.funding.kappa, tau, np.maximum(left, 0.0))

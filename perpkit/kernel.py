@@ -291,7 +291,7 @@ def run_block(
                             run_first = gone
                         last_tick = tick
                         best_length = max(best_length, run_length)
-                        if run_size > best_size:
+                        if run_size > best_size * (1.0 + 1e-9):  # of twins on both sides the first run counts, not the luckier rounding
                             best_size, best_first = run_size, run_first
                         dislocation = max(dislocation, abs(math.log(traded / price) - v))
                         if impact != st[IMPACT] or shift != st[ANCHOR]:

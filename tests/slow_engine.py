@@ -1,6 +1,6 @@
 """A second engine, slow and obvious, that replays the shocks of the first.
 
-Every account is an object with a cash balance and a position, and is visited at every update. There is no sorting, no prefix sum, no shared coordinate and no
+Every account is an object with a cash balance and a position, and is visited at every update. There is no prefix sum, no shared coordinate and no
 compiled code; funding is paid in cash. Only the random numbers (``perpkit.engine.draw``) and the parameter classes come from the package.
 """
 
@@ -106,7 +106,7 @@ class Runs:
         self.length += 1
         self.size += shares
         self.longest = max(self.longest, self.length)
-        if self.size > self.largest:
+        if self.size > self.largest * (1.0 + 1e-9):
             self.largest, self.ratio = self.size, self.size / self.first
 
 
@@ -211,8 +211,9 @@ class Weekend:
             return sd * math.sqrt((1.0 - math.exp(-2.0 * follow * hours)) / (2.0 * follow))
 
         step, update = closure.closed_step_s / 3600.0, closure.update_s / 3600.0
-        shut = (book.follow_closed, noise(book.noise_closed, book.follow_closed, step), book.refill_closed, book.half_spread_closed, book.depth_closed)
-        live = (book.follow_open, noise(book.noise_open, book.follow_open, update), book.refill_open, book.half_spread_open, book.depth_open)
+        still, live = noise(book.noise_closed, book.follow_closed, step), noise(book.noise_open, book.follow_open, update)
+        shut = (book.follow_closed, still, book.refill_closed, book.half_spread_closed, book.depth_closed)
+        live = (book.follow_open, live, book.refill_open, book.half_spread_open, book.depth_open)
         return Pace(step, closure.updates, True, *shut), Pace(update, 1, True, *shut), Pace(update, 1, False, *live)
 
     @property
@@ -228,7 +229,7 @@ class Weekend:
     def followed(self, pace: Pace, value: float, hours_left: float, shock: float) -> float:
         """Where informed flow and noise take the anchor in one closed step, were nobody forced to trade."""
         known = value
-        if self.machine.book.carry and self.machine.funding.when_closed:
+        if self.machine.book.carry and self.machine.funding.when_closed and self.machine.oracle.kind != oracles.NONE:
             o = math.log(self.oracle / self.price)
             known = o + self.pass_through(hours_left) * (value - o)
         return known + (self.anchor - known) * math.exp(-pace.follow * pace.hours) + shock
@@ -324,7 +325,8 @@ class Weekend:
         sales, slices, vaulted = self.sort_out(side, mark, maintenance, now, last)
         if not sales and not slices and not vaulted:
             return 0.0
-        touched = sum(share * a.size for a, share in vaulted) + sum(sale.share * sale.account.size for sale in sales) + sum(part for _, part in slices)
+        touched = sum(share * a.size for a, share in vaulted)
+        touched += sum(sale.share * sale.account.size for sale in sales) + sum(part for _, part in slices)
         if pace.closed:
             self.liquidated_closed += touched
             self.count_premature(sales, slices, vaulted)
@@ -698,7 +700,7 @@ def random_machine(rng: np.random.Generator, people: Accounts, margin: Margin) -
     depth_open = pick(rng, math.inf, interest * between(rng, 0.3, 30.0))
     depth_closed = pick(rng, math.inf, interest * between(rng, 0.1, 6.0), interest * between(rng, 0.1, 6.0))
     if fee > 0.0 and math.inf in (depth_open, depth_closed):
-        # At a price that does not move, a fee that takes all leaves a sliced account on the edge of bankruptcy, to either side of which rounding may put it.
+        # At a price that stands still, a fee that takes all leaves a sliced account on the very edge of bankruptcy, and rounding decides its side.
         threshold = math.inf
     book = Book(
         depth_open=depth_open,
