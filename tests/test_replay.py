@@ -1,6 +1,7 @@
 """Two engines, one weekend: the package against the slow engine beside this file, to the cent.
 
-The slow engine visits every account at every update and shares no rule with the package. Seeds are fixed, so a failure names the machine that makes it.
+The slow engine visits every account at every update and shares no rule with the package. Seeds are fixed, so a failure names the machine that
+makes it.
 """
 
 from __future__ import annotations
@@ -8,16 +9,14 @@ from __future__ import annotations
 import importlib
 import math
 import re
-import sys
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from slow_engine import random_case, replay
 
 import perpkit as pk
-
-from slow_engine import random_case, replay
 
 SEEDS = (*range(160), 205, 1544, 1858)
 """The last three empty the vault to the last share and then meet large accounts, where rounding once decided how these were sold."""
@@ -131,7 +130,7 @@ WRONG = {
     "fee forgotten": changed("liquidation", fee=0.0),
     "vault too large": changed("backstop", capacity=5.0),
     "vault too early": changed("backstop", threshold=0.9),
-    "queue for pro rata": lambda m: pk.replace(m, adl="queue" if m.adl == "pro-rata" else m.adl),
+    "queue for pro rata": lambda m: pk.replace(m, adl={"pro-rata": "queue"}.get(m.adl, m.adl)),
     "no deleveraging": lambda m: pk.replace(m, adl="none"),
     "larger fund": lambda m: pk.replace(m, insurance=min(m.insurance + 0.001, 1.0)),
     "impact all transient": changed("book", permanent=0.0),
@@ -149,7 +148,7 @@ WRONG = {
     "band never moves": changed("band", resets=0),
     "band moves late": changed("band", trigger=1.0),
     "basis average": lambda m: pk.replace(m, mark=pk.replace(m.mark, basis_s=m.mark.basis_s * 1.5)),
-    "other premium": lambda m: changed("funding", premium="dead-zone")(m),
+    "other premium": changed("funding", premium="dead-zone"),
     "funding while closed": changed("funding", when_closed=True),
     "funding uncapped": changed("funding", cap_per_hour=1.0),
     "clamp on the premium": changed("funding", clamp_8h=5e-4),
