@@ -1,7 +1,8 @@
 """perpkit: the engine under *Marking Time*, a report on 24/7 equity perpetual swaps.
 
-The surface is small: a :class:`Machine` (a venue's rules), :class:`Accounts`, a :class:`Closure`; :func:`simulate` one weekend or an :func:`ensemble` of them;
-:func:`estimate` what happened. ``theory`` holds closed forms and imports nothing of the engine, so that each can judge the other.
+The surface is small: a :class:`Machine` (a venue's rules), :class:`Accounts`, a :class:`Closure`; :func:`simulate` one weekend or an
+:func:`ensemble` of them; :func:`estimate` what happened. ``theory`` holds closed forms and imports nothing of the engine, so that each can
+judge the other.
 """
 
 from perpkit import base, data, gaps, plots, studies, theory

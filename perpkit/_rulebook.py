@@ -1,4 +1,5 @@
-"""Reading of ``data/venues.toml``: every value checked for its source, sets completed from the ones they build on, one of them picked by date."""
+"""Reading of ``data/venues.toml``: every value checked for its source, sets completed from the ones they build on, one of them picked by
+date."""
 
 from __future__ import annotations
 

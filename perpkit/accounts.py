@@ -27,7 +27,8 @@ class Accounts:
     Raises
     ------
     ValueError
-        If there is no account, shapes differ, a number is not finite, a side is not +1 or -1, or a size, price or collateral is not positive.
+        If there is no account, shapes differ, a number is not finite, a side is not +1 or -1, or a size, price or collateral is not
+        positive.
     """
 
     side: np.ndarray
@@ -89,10 +90,11 @@ class Accounts:
     ) -> Accounts:
         """A balanced population with lognormal leverage and lognormal sizes, all entered at the last print.
 
-        Half of the accounts are long, and each has a short twin of the same size and leverage, so that what differs between a fall and a rise is the rules and not who happened to
-        be drawn. The *open-interest-weighted* leverage of each side is lognormal, truncated to [1, ``max_leverage``] and
-        stratified over open interest, so that two populations differ by who holds what and not by how much leverage there is. The default reproduces the
-        published buckets for Hyperliquid, late 2025 (36 % of open interest below 3x, 49 % at 3 to 7x, 15 % above), a weak source.
+        Half of the accounts are long, and each has a short twin of the same size and leverage, so that what differs between a fall and a
+        rise is the rules and not who happened to be drawn. The *open-interest-weighted* leverage of each side is lognormal, truncated to
+        [1, ``max_leverage``] and stratified over open interest, so that two populations differ by who holds what and not by how much
+        leverage there is. The default reproduces the published buckets for Hyperliquid, late 2025 (36 % of open interest below 3x, 49 % at
+        3 to 7x, 15 % above), a weak source.
 
         Parameters
         ----------

@@ -10,7 +10,8 @@ from perpkit._compile import compiled
 
 @dataclass(frozen=True)
 class Band:
-    """Mark within ``width`` of an anchor that may move a few times a side. Build one with :func:`no_band`, :func:`static_band` or :func:`ratchet`.
+    """Mark within ``width`` of an anchor that may move a few times a side. Build one with :func:`no_band`, :func:`static_band` or
+    :func:`ratchet`.
 
     The anchor is the last external price. It moves to the edge once the *oracle* has covered the share ``trigger`` of the way, at most
     ``resets`` times up and as many down, and starts afresh when the reference reopens.

@@ -1,8 +1,8 @@
 """Book: the traded price, what an order does to it, and how it forgets.
 
-The log price is an anchor that follows what informed flow knows (slowly while the hedge is asleep, at once when the reference prints), plus the transient impact of forced orders
-(Obizhaeva and Wang 2013, constant refill rate): an order moves the price by notional over depth; a share of that joins the anchor and fades only
-as informed flow corrects it, the rest decays at the refill rate.
+The log price is an anchor that follows what informed flow knows (slowly while the hedge is asleep, at once when the reference prints), plus
+the transient impact of forced orders (Obizhaeva and Wang 2013, constant refill rate): an order moves the price by notional over depth; a
+share of that joins the anchor and fades only as informed flow corrects it, the rest decays at the refill rate.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Book:
     half_spread_open, half_spread_closed : half the quoted spread, log units.
     follow_closed : speed at which the anchor follows the value nobody prints, per hour; infinity pins it.
     follow_open : speed at which a premium over the printed value fades, per hour; the value itself is followed at once.
-    limit : largest distance, log units, that forced orders can push the price; there somebody takes any size. Without it a thin book of USD depth lets a short
+    limit : largest distance, log units, that forced orders can push the price; there somebody takes any size. Without it a thin book of USD
+        depth lets a short
         squeeze run to infinity. The default is half or double the undisturbed price.
     noise_open, noise_closed : noise of the anchor, log units per square root of an hour.
     carry : if true the anchor follows the arbitrage-free closed-window price, which charges expected funding to the news, and not
@@ -85,8 +86,9 @@ def push(notional: float, depth: float, room: float) -> tuple[float, float]:
 def anchor_path(values, closed_steps, keep_closed, noise_closed, keep_open, noise_open, normals, out) -> None:
     """Log anchor at the end of each step into ``out``, shape (steps,), as it moves when nobody is forced to trade.
 
-    Closed, an exact Ornstein-Uhlenbeck step towards the value: what is left of the distance is ``keep``, the noise has standard deviation ``noise``. Once the
-    reference prints, makers reprice with it: the first print closes the distance, and only the premium that noise adds from then on fades.
+    Closed, an exact Ornstein-Uhlenbeck step towards the value: what is left of the distance is ``keep``, the noise has standard deviation
+    ``noise``. Once the reference prints, makers reprice with it: the first print closes the distance, and only the premium that noise adds
+    from then on fades.
     """
     a = 0.0
     for s in range(closed_steps):

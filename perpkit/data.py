@@ -104,7 +104,8 @@ def closures_from_ohlc(
 
     Parameters
     ----------
-    frame : one row a session, in date order, split-adjusted; dates in a DatetimeIndex or a ``date`` column, prices in ``open`` and ``close``
+    frame : one row a session, in date order, split-adjusted; dates in a DatetimeIndex or a ``date`` column, prices in ``open`` and
+        ``close``
         (any case). Several stocks as a ``symbol`` or ``ticker`` column, or as a second column level the way ``yfinance.download`` gives
         them; in that wide form the empty rows before a later listing are passed over. A 3 for 2 split left in the prices (0.405) is
         not told from a market move.

@@ -238,10 +238,10 @@ def simulate(
     Returns
     -------
     Run
-        ``path``: Dataset over ``time`` (hours since the close, at the end of each step, the first row the close itself): V, P, O, M, impact prices and fund in
-        USD, f per hour, ``liquidated``, ``phantom`` (negative equity hidden in open accounts) and ``phantom_size`` (what those accounts hold) as shares of open interest, ``funding_paid`` by a long share in USD.
-        ``events``: time (h), kind, side, accounts, size (shares), price (USD), loss (USD), payer. ``ledger``: USD by pocket, sum 0.
-        ``outcome``: one row of :data:`OUTCOMES`.
+        ``path``: Dataset over ``time`` (hours since the close, at the end of each step, the first row the close itself): V, P, O, M, impact
+        prices and fund in USD, f per hour, ``liquidated``, ``phantom`` (negative equity hidden in open accounts) and ``phantom_size`` (what
+        those accounts hold) as shares of open interest, ``funding_paid`` by a long share in USD. ``events``: time (h), kind, side,
+        accounts, size (shares), price (USD), loss (USD), payer. ``ledger``: USD by pocket, sum 0. ``outcome``: one row of :data:`OUTCOMES`.
 
     Raises
     ------
@@ -280,9 +280,11 @@ def _path(trace: np.ndarray, machine: Machine, accounts: Accounts, closure: Clos
     full = np.vstack([[start[name] for name in kernel.TRACE], trace])
     times = np.concatenate([[0.0], closure.times])
     units = dict.fromkeys(("V", "P", "O", "M", "impact_bid", "impact_ask", "fund", "imbalance"), "USD")
-    units |= {"f": "per hour", "liquidated": "share of open interest", "phantom": "share of open interest", "phantom_size": "share of open interest", "funding_paid": "USD per share"}
+    units |= dict.fromkeys(("liquidated", "phantom", "phantom_size"), "share of open interest")
+    units |= {"f": "per hour", "funding_paid": "USD per share"}
     data = {name: ("time", full[:, j], {"units": units[name]}) for j, name in enumerate(kernel.TRACE)}
-    return xr.Dataset(data, coords={"time": ("time", times, {"units": "hours since the close"})}, attrs={"machine": machine.name, "hours": closure.hours})
+    clock = {"time": ("time", times, {"units": "hours since the close"})}
+    return xr.Dataset(data, coords=clock, attrs={"machine": machine.name, "hours": closure.hours})
 
 
 _PAYER = {"insurance": "insurance", "adl": "winners", "socialised": "everybody", "backstop": "backstop"}

@@ -1,7 +1,7 @@
 """Ensemble: many weekends, many machines, the same shocks.
 
-Weekends are drawn in chunks with a stream of their own, so a result does not depend on workers, executor or how chunks are grouped into blocks. All
-machines of a call live through the same weekends (common random numbers), drawn once.
+Weekends are drawn in chunks with a stream of their own, so a result does not depend on workers, executor or how chunks are grouped into
+blocks. All machines of a call live through the same weekends (common random numbers), drawn once.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ def ensemble(
     Returns
     -------
     xarray.Dataset
-        One variable an outcome (per unit of open interest unless its ``units`` says otherwise), dims (machine, weekend), coordinate ``gap``. Attributes: ``seed``,
-        ``sampling``, ``distinct`` (number of different gaps) and ``record``, the worst and best gap on record, from which ``estimate`` takes standard error and tail share.
+        One variable an outcome (per unit of open interest unless its ``units`` says otherwise), dims (machine, weekend), coordinate
+        ``gap``. Attributes: ``seed``, ``sampling``, ``distinct`` (number of different gaps) and ``record``, the worst and best gap on
+        record, from which ``estimate`` takes standard error and tail share.
 
     Raises
     ------

@@ -11,8 +11,8 @@ import xarray as xr
 
 @dataclass(frozen=True)
 class Estimate:
-    """``value``, its standard error ``se``, the number of weekends ``n``, and ``tail_share``: the part of the value from weekends with a gap beyond the
-    worst or best on record (nan when the record is unknown)."""
+    """``value``, its standard error ``se``, the number of weekends ``n``, and ``tail_share``: the part of the value from weekends with a
+    gap beyond the worst or best on record (nan when the record is unknown)."""
 
     value: float
     se: float
@@ -26,9 +26,11 @@ class Estimate:
 def estimate(outcome: xr.DataArray, minus: xr.DataArray | None = None) -> Estimate:
     """Mean of an outcome over weekends; with ``minus``, of the paired difference of two machines.
 
-    The standard error is the usual one for independent gaps. For gaps given as an array and gone through several times, the runs of one gap are averaged first: the error is
-    that of the distinct weekends as a sample, shocks included, and ``n`` is their number (one gap run many times keeps the error of its runs). For stratified gaps it is the successive-difference estimator, ``sum (x[i+1] - x[i])**2 / (2 n (n - 1))``: one draw a stratum leaves no spread within a
-    stratum, and neighbours differ little in the gap, so it errs on the safe side. Outcomes that are nan (no event) are left out.
+    The standard error is the usual one for independent gaps. For gaps given as an array and gone through several times, the runs of one gap
+    are averaged first: the error is that of the distinct weekends as a sample, shocks included, and ``n`` is their number (one gap run many
+    times keeps the error of its runs). For stratified gaps it is the successive-difference estimator, ``sum (x[i+1] - x[i])**2 / (2 n (n -
+    1))``: one draw a stratum leaves no spread within a stratum, and neighbours differ little in the gap, so it errs on the safe side.
+    Outcomes that are nan (no event) are left out.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Funding: what the premium costs.
 
-The premium is sampled at every step, averaged over the hour, pushed through interest and a clamp, scaled and capped, and paid on the hour at the
-oracle price. It moves money between accounts and creates none.
+The premium is sampled at every step, averaged over the hour, pushed through interest and a clamp, scaled and capped, and paid on the hour
+at the oracle price. It moves money between accounts and creates none.
 """
 
 from __future__ import annotations

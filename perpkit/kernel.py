@@ -1,7 +1,8 @@
 """Kernel: weekends one after another through one machine, compiled.
 
-A weekend is cut into segments: closed minutes up to the next hour, the updates of a hot minute (one that follows forced orders), or updates after reopening. The
-traded price of a segment is known in advance as long as nobody is forced to trade; ``loop.advance`` runs along it and returns when somebody is.
+A weekend is cut into segments: closed minutes up to the next hour, the updates of a hot minute (one that follows forced orders), or updates
+after reopening. The traded price of a segment is known in advance as long as nobody is forced to trade; ``loop.advance`` runs along it and
+returns when somebody is.
 """
 
 from __future__ import annotations
@@ -183,9 +184,10 @@ def run_block(
 ):  # fmt: skip
     """Run ``len(gaps)`` weekends and write one row of ``OUTCOMES`` each to ``out``, per unit of open interest.
 
-    ``values``, ``anchors`` and ``free_prices`` hold log value, log anchor and anchor price (USD) at the end of each step, shape (weekends, steps), as they are when nobody is
-    forced; with ``rules.carried`` the closed anchor depends on the oracle and is computed here from ``normals``. ``trace`` (steps, len(TRACE)) and ``events`` record
-    the last weekend, and nothing when they have no rows. Money that appears or vanishes is reported in ``imbalance``; the caller raises.
+    ``values``, ``anchors`` and ``free_prices`` hold log value, log anchor and anchor price (USD) at the end of each step, shape (weekends,
+    steps), as they are when nobody is forced; with ``rules.carried`` the closed anchor depends on the oracle and is computed here from
+    ``normals``. ``trace`` (steps, len(TRACE)) and ``events`` record the last weekend, and nothing when they have no rows. Money that
+    appears or vanishes is reported in ``imbalance``; the caller raises.
     """
     n_steps = values.shape[1]
     st = np.zeros(STATE)

@@ -1,7 +1,7 @@
 """Ledger: every dollar that leaves one pocket enters another.
 
-One vector holds what a weekend has done so far. Each holder's position is worth ``cash + size * price`` at any common price, so the books balance when the sizes
-sum to zero and the cash is what it was on Friday. Both are checked at every step that moves money.
+One vector holds what a weekend has done so far. Each holder's position is worth ``cash + size * price`` at any common price, so the books
+balance when the sizes sum to zero and the cash is what it was on Friday. Both are checked at every step that moves money.
 """
 
 from __future__ import annotations

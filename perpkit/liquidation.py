@@ -1,7 +1,8 @@
 """Liquidation: what happens at one mark update to the accounts it condemns, to the cent.
 
-All accounts of a side condemned by one update are sold in one order and share its average fill. Sums over them come from prefix sums; only accounts
-large enough to be sold in part are visited one by one. Everything is written in the coordinate ``y = s (price - F)`` of ``margin.py``.
+All accounts of a side condemned by one update are sold in one order and share its average fill. Sums over them come from prefix sums; only
+accounts large enough to be sold in part are visited one by one. Everything is written in the coordinate ``y = s (price - F)`` of
+``margin.py``.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def _above(beta, quantity, weighted, start, stop, level):
 def _deleverage(side, work, dirty, first, sign, mark, funding, y_exit, rule, amount):
     """Close up to ``amount`` shares of the winners of a side, in ``work``; the shares taken and their size times beta.
 
-    Winners are in profit at the mark and still hold equity at the exit ``y_exit``, so nobody is made bankrupt by winning. A winner gives a slice together with its share of the margin, so the rest of the account keeps its leverage and its place in the order.
+    Winners are in profit at the mark and still hold equity at the exit ``y_exit``, so nobody is made bankrupt by winning. A winner gives a
+    slice together with its share of the margin, so the rest of the account keeps its leverage and its place in the order.
     """
     if not dirty:
         for r in range(side.shape[0]):  # a slice assignment would take Numba seconds to compile
@@ -281,7 +283,8 @@ def _losses(side, first, lo, hi, last, kept, single, singles, y):
 
 @compiled
 def _range(beta, quantity, weighted, start, stop, y_first, y, fee, weight):
-    """Of accounts [start, stop): equity at ``y``, equity after the fee, loss beyond collateral; ``weight`` scales those above ``y_first``."""
+    """Of accounts [start, stop): equity at ``y``, equity after the fee, loss beyond collateral; ``weight`` scales those above
+    ``y_first``."""
     split, dq, dqb = _above(beta, quantity, weighted, start, stop, y_first)
     _, bq, bqb = _above(beta, quantity, weighted, start, split, y)
     beyond = weight * max(bqb - y * bq, 0.0)

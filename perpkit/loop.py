@@ -1,7 +1,7 @@
 """The article's loop, one update after another, as long as nothing needs attention.
 
-Given the traded price of the next updates, ``advance`` publishes the oracle, samples the premium, computes the mark and asks whether it condemns
-anybody. It is the one place where oracle, funding and mark rules act, open and closed.
+Given the traded price of the next updates, ``advance`` publishes the oracle, samples the premium, computes the mark and asks whether it
+condemns anybody. It is the one place where oracle, funding and mark rules act, open and closed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ def advance(
 ):  # fmt: skip
     """Run updates ``k`` to ``stop - 1`` of a segment; stop after the first that needs attention.
 
-    Attention is due when the mark leaves (``lowest``, ``highest``), where the next account of either side is condemned, when the log value leaves
-    (``v_low``, ``v_high``), where an open account is worth less than nothing.
+    Attention is due when the mark leaves (``lowest``, ``highest``), where the next account of either side is condemned, when the log value
+    leaves (``v_low``, ``v_high``), where an open account is worth less than nothing.
 
     Parameters
     ----------
-    logs, prices, values : log price relative to the last print, price (USD) and log value at each update, as they will be if nobody is forced.
+    logs, prices, values : log price relative to the last print, price (USD) and log value at each update, as they will be if nobody is
+        forced.
     pace : one row of the pace table.
     custom : a reader's rule, or None for a built-in one.
     open_market : whether the reference prints.
@@ -45,7 +46,8 @@ def advance(
 
     Returns
     -------
-    The index of the last update run and the new oracle, basis, mark, premium sum, band anchor, its two counters and the deepest dislocation.
+    The index of the last update run and the new oracle, basis, mark, premium sum, band anchor, its two counters and the deepest
+    dislocation.
     """
     length = pace[HOURS]
     marked = open_market or rules.oracle != NONE

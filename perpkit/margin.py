@@ -1,8 +1,9 @@
 """Margin: which accounts the mark condemns, found without visiting them.
 
-With one maintenance rate m and funding F paid so far by a long share, a long is liquidated once ``M (1 - m) - F < b`` and a short once ``M (1 + m) - F > b``, b the
-bankruptcy price at entry. Both sides are one rule in the coordinate ``y = s (p - F)``, s = +1 long, -1 short, with ``beta = s b``: equity is
-``q (y - beta)``. Each side is sorted once by beta, highest first; the condemned are a prefix, and sums over them are differences of prefix sums.
+With one maintenance rate m and funding F paid so far by a long share, a long is liquidated once ``M (1 - m) - F < b`` and a short once ``M
+(1 + m) - F > b``, b the bankruptcy price at entry. Both sides are one rule in the coordinate ``y = s (p - F)``, s = +1 long, -1 short, with
+``beta = s b``: equity is ``q (y - beta)``. Each side is sorted once by beta, highest first; the condemned are a prefix, and sums over them
+are differences of prefix sums.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Margin:
 
 
 BETA, SIZE, ENTRY, IS_LARGE, SMALL_Q, SMALL_QB, ALL_Q, ALL_QB = range(8)
-"""Rows of a side's table: sorted by beta, highest first. The last four are prefix sums of size and of size times beta, over accounts that are sold whole and over
-all; entry k sums the first k accounts."""
+"""Rows of a side's table: sorted by beta, highest first. The last four are prefix sums of size and of size times beta, over accounts that
+are sold whole and over all; entry k sums the first k accounts."""
 ROWS = 8
 
 
@@ -57,7 +58,8 @@ def sort_sides(accounts: Accounts, partial_threshold: float) -> tuple[np.ndarray
 
     Returns
     -------
-    sides : float, shape (2, ROWS, n + 1), n the number of accounts of the longer side; the shorter is filled up with nobody (beta minus infinity, size 0).
+    sides : float, shape (2, ROWS, n + 1), n the number of accounts of the longer side; the shorter is filled up with nobody (beta minus
+        infinity, size 0).
     large : int, shape (2, count + 1), places in rising order, filled up with a place nobody has.
     """
     counts = [int((accounts.side == sign).sum()) for sign in (1.0, -1.0)]

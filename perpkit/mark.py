@@ -1,7 +1,7 @@
 """Mark price: the price the risk engine believes.
 
-Margin and liquidation run on the mark, not on the last trade. A rule turns quotes and oracle into a target; a step clamp limits how fast the
-mark may follow it, and a band (``band.py``) how far it may go while the reference is closed.
+Margin and liquidation run on the mark, not on the last trade. A rule turns quotes and oracle into a target; a step clamp limits how fast
+the mark may follow it, and a band (``band.py``) how far it may go while the reference is closed.
 
 A reader's own rule is a plain function under :func:`mark_rule`; it is compiled by itself and called by the engine, which is not recompiled.
 """
@@ -65,7 +65,8 @@ _SIGNATURE = _FLOAT(
 
 @dataclass(frozen=True)
 class Mark:
-    """A mark rule with its parameters. Build one with :func:`OracleMark`, :func:`Mid`, :func:`Median`, :func:`Blend` or a :func:`mark_rule`.
+    """A mark rule with its parameters. Build one with :func:`OracleMark`, :func:`Mid`, :func:`Median`, :func:`Blend` or a
+    :func:`mark_rule`.
 
     Parameters
     ----------
@@ -190,7 +191,8 @@ def local_price(quotes: Quotes) -> float:
 
 @compiled
 def target_mark(code, mid, bid, ask, oracle, basis, params) -> float:
-    """What a built-in rule says, before clamp and band, USD. Takes plain numbers, not a :class:`Quotes`: this runs at every update of every weekend."""
+    """What a built-in rule says, before clamp and band, USD. Takes plain numbers, not a :class:`Quotes`: this runs at every update of every
+    weekend."""
     if code == MEDIAN:
         # The local price is the median of best bid, best ask and last trade; the last trade is the mid.
         return median_of_three(oracle, basis, middle(bid, ask, mid))

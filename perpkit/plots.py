@@ -1,7 +1,7 @@
 """Plots: the book's one figure style and its recurring pictures.
 
-A figure is drawn once, as an SVG whose ink follows the page's theme: text and axes take the colour of the surrounding text, series keep colours that
-read on white and on near-black and for colour-blind readers.
+A figure is drawn once, as an SVG whose ink follows the page's theme: text and axes take the colour of the surrounding text, series keep
+colours that read on white and on near-black and for colour-blind readers.
 """
 
 from __future__ import annotations
@@ -102,11 +102,13 @@ def label_lines(ax: Axes, x: float, ends: Mapping[str, float], colours: Mapping[
         heights.append(ends[name] if not heights else max(ends[name], heights[-1] + gap))
     shift = np.mean(heights) - np.mean([ends[name] for name in order])
     for name, y in zip(order, heights, strict=True):
-        ax.annotate(name, (x, y - shift), xytext=(4, 0), textcoords="offset points", color=colours[name], va="center", fontweight="bold", annotation_clip=False)
+        style = {"color": colours[name], "va": "center", "fontweight": "bold", "annotation_clip": False}
+        ax.annotate(name, (x, y - shift), xytext=(4, 0), textcoords="offset points", **style)
 
 
 def weekend(run: Run, minutes: float = 3.0, prices: tuple[str, ...] = ("V", "P", "O", "M"), names: Mapping[str, str] | None = None) -> Figure:
-    """One weekend: prices above, what it did to accounts in the middle, who paid below; closure at the left, minutes after reopening at the right.
+    """One weekend: prices above, what it did to accounts in the middle, who paid below; closure at the left, minutes after reopening at the
+    right.
 
     In the middle: open interest liquidated so far, and open interest of accounts that are worth less than nothing at V and still open.
     """
@@ -147,7 +149,8 @@ def weekend(run: Run, minutes: float = 3.0, prices: tuple[str, ...] = ("V", "P",
     bars.bar(range(len(order)), ledger[order], color=[SERIES[1] if ledger[p] < 0 else SERIES[2] for p in order], width=0.6)
     for k, p in enumerate(order):
         up = ledger[p] >= 0
-        bars.annotate(f"{ledger[p]:+.2f}".replace("-", "\u2212"), (k, ledger[p]), xytext=(0, 2 if up else -2), textcoords="offset points", ha="center", va="bottom" if up else "top", fontsize=8.5)
+        amount, style = f"{ledger[p]:+.2f}".replace("-", "\u2212"), {"ha": "center", "va": "bottom" if up else "top", "fontsize": 8.5}
+        bars.annotate(amount, (k, ledger[p]), xytext=(0, 2 if up else -2), textcoords="offset points", **style)
     bars.set_xticks(range(len(order)), [POCKET_NAMES[p].replace(" ", "\n") for p in order])
     bars.axhline(0, color=_INK, linewidth=0.8)
     bars.grid(axis="x", visible=False)

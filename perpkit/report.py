@@ -158,7 +158,8 @@ class Report:
         Raises
         ------
         ValueError
-            If the frame is empty, a header would be empty or double, a format or markup column does not exist, or the label is malformed or taken.
+            If the frame is empty, a header would be empty or double, a format or markup column does not exist, or the label is malformed or
+            taken.
         """
         where = f"{self.chapter}: {name}"
         if not isinstance(frame, pd.DataFrame) or frame.empty:

@@ -55,8 +55,9 @@ def populations(machines: dict[str, Machine]) -> dict[str, Accounts]:
 def mark_rules(max_leverage: float = 10.0) -> dict[str, Machine]:
     """Mark rules and bands on one book, one clamp, one waterfall: what a venue may decide about its mark, and nothing else.
 
-    Two oracles (frozen, and trade.xyz's impact average with the hour it had on the article's date), six marks on each, and three bands on the median of the
-    second. Clamp of 50 bp, insurance of the base case, no vault. Funding is off while closed: it moves equity by itself, and would hide what the mark does.
+    Two oracles (frozen, and trade.xyz's impact average with the hour it had on the article's date), six marks on each, and three bands on
+    the median of the second. Clamp of 50 bp, insurance of the base case, no vault. Funding is off while closed: it moves equity by itself,
+    and would hide what the mark does.
     """
     common = venue("trade-xyz", "TSLA", ERAS["article"])
     quiet = replace(common.funding, when_closed=False)
@@ -89,20 +90,23 @@ def changes(market: str = "TSLA") -> dict[str, Machine]:
 def replay(symbol: str, repeats: int = 8, rng: int = 2026) -> xr.Dataset:
     """Every weekend of ``symbol`` since 2010 through :func:`eras`, the path inside the weekend drawn ``repeats`` times.
 
-    The gaps are cash close to cash open. Machines on a 24/5 feed are closed for 48 h and meet less of the gap, so losses are an upper bound.
+    The gaps are cash close to cash open. Machines on a 24/5 feed are closed for 48 h and meet less of the gap, so losses are an upper
+    bound.
     """
     machines, law = eras(symbol), gaps.empirical(symbol)
     return ensemble(machines, populations(machines), base_case().closure, law.gaps, n=repeats * len(law), rng=rng)
 
 
 def sunday(hour: float = 40.0) -> Closure:
-    """The base case's weekend with one piece of news ``hour`` hours after the close (40 is Sunday noon in New York), and a value that stays put once printed."""
+    """The base case's weekend with one piece of news ``hour`` hours after the close (40 is Sunday noon in New York), and a value that stays
+    put once printed."""
     closure = base_case().closure
     return replace(closure, value=replace(closure.value, news_share=1.0, news_hours=(hour,), open_vol=0.0))
 
 
 def one_long(leverage: float, step: float = 0.005) -> Run:
-    """The article's weekend for one long of one share, in a book that one order does not move; ``step`` clamps oracle and mark (infinity for no clamp).
+    """The article's weekend for one long of one share, in a book that one order does not move; ``step`` clamps oracle and mark (infinity
+    for no clamp).
 
     Oracle frozen on Friday, maintenance half of initial margin, no funding while closed, nobody to deleverage.
     """

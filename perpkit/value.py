@@ -79,7 +79,8 @@ def bridge(value: Value, hours: float, steps: int) -> tuple[np.ndarray, np.ndarr
 
 @compiled
 def value_path(target, news, news_at, pull, bridge_noise, open_noise, normals, out) -> None:
-    """Log value at the end of each step into ``out``, shape (steps,); ``target`` is the gap less the ``news`` total, ``normals`` has shape (steps, 2)."""
+    """Log value at the end of each step into ``out``, shape (steps,); ``target`` is the gap less the ``news`` total, ``normals`` has shape
+    (steps, 2)."""
     smooth, jumps, k = 0.0, 0.0, 0
     closed = len(pull)
     for s in range(closed):

@@ -1,7 +1,7 @@
 """Venues: the rules of real ones, dated and sourced, as machines and as tables; and the base case that chapters start from.
 
-Rules stand in ``data/venues.toml``, whose head explains the format. Depth and informed flow are no rules of a venue: every machine made here
-stands on the book of ``base.py``.
+Rules stand in ``data/venues.toml``, whose head explains the format. Depth and informed flow are no rules of a venue: every machine made
+here stands on the book of ``base.py``.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def venues() -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with ``name``, ``market``, ``asof`` (the day from which the set holds), ``title``, ``architecture``, and how many ``values`` it
-    holds, from how many ``sources``, and how many of them are ``assumed``.
+    DataFrame with ``name``, ``market``, ``asof`` (the day from which the set holds), ``title``, ``architecture``, and how many ``values``
+    it holds, from how many ``sources``, and how many of them are ``assumed``.
     """
     rows = []
     for house in _rulebook.shipped()[0].values():
@@ -129,7 +129,8 @@ def rulebook(name: str, market: str = "TSLA", asof: str | datetime.date | None =
 
 
 def base_case() -> BaseCase:
-    """The newest trade.xyz rules for TSLA with an insurance fund, 2,000 accounts, a weekend of its length, and every TSLA weekend since 2010.
+    """The newest trade.xyz rules for TSLA with an insurance fund, 2,000 accounts, a weekend of its length, and every TSLA weekend since
+    2010.
 
     Every constant that is no rule of the venue stands in ``perpkit.base``, with its range and its source.
     """

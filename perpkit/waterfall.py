@@ -1,7 +1,7 @@
 """Waterfall: who pays when an account cannot.
 
-The order is: the trader's collateral, the backstop vault (which takes positions over while they still have margin), the insurance fund, winners by
-auto-deleveraging, and last everybody (socialised). This file holds the rules; ``liquidation.py`` carries them out.
+The order is: the trader's collateral, the backstop vault (which takes positions over while they still have margin), the insurance fund,
+winners by auto-deleveraging, and last everybody (socialised). This file holds the rules; ``liquidation.py`` carries them out.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ ADL = {"none": NO_ADL, "queue": QUEUE, "pro-rata": PRO_RATA}
 class Liquidation:
     """How a condemned account is sold to the book.
 
-    Accounts larger than ``partial_threshold`` USD at the last reference print first sell ``partial_share`` of their size. If they are still below
-    maintenance within ``cooldown_s`` seconds the rest follows; after that a slice again. Source: Hyperliquid liquidations page, read 2026-10 (20 %, 100,000 USDC, 30 s).
+    Accounts larger than ``partial_threshold`` USD at the last reference print first sell ``partial_share`` of their size. If they are still
+    below maintenance within ``cooldown_s`` seconds the rest follows; after that a slice again. Source: Hyperliquid liquidations page, read
+    2026-10 (20 %, 100,000 USDC, 30 s).
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ class Backstop:
     Parameters
     ----------
     capacity : largest notional it takes over in a weekend, as a share of open interest; 0 is no vault.
-    threshold : it steps in once equity is below this share of maintenance (2/3 at Hyperliquid, liquidations page, read 2026-10) and not yet negative.
+    threshold : it steps in once equity is below this share of maintenance (2/3 at Hyperliquid, liquidations page, read 2026-10) and not yet
+        negative.
     """
 
     capacity: float = 0.0

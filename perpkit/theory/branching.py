@@ -85,7 +85,8 @@ def cascade(n, first_generation) -> Cascade:
 def amplification(shock, n):
     """Total move when each unit of move forces n more: ``shock / (1 - n)``, infinite (with the shock's sign) from n = 1.
 
-    Deterministic limit of many small accounts, with n = (liquidations per unit of log price) x (permanent impact of one); arguments broadcast.
+    Deterministic limit of many small accounts, with n = (liquidations per unit of log price) x (permanent impact of one); arguments
+    broadcast.
     """
     first = finite("shock", shock, "the first move, any unit")
     again = not_negative("n", n, "the move each unit of move forces")

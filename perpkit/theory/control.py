@@ -53,8 +53,8 @@ def common_volatility(pull, sigma, tau):
 def delay_root(gain):
     """Dominant root, times the delay D, of the loop ``x'(t) = -pull x(t - D)``, as a complex number.
 
-    ``gain`` is pull times D. The real part is the rate of growth per delay (negative: settles), the imaginary part the angular frequency per
-    delay (zero: no overshoot). The characteristic equation ``s = -gain e^{-s}`` has the principal Lambert branch ``W(-gain)`` as its
+    ``gain`` is pull times D. The real part is the rate of growth per delay (negative: settles), the imaginary part the angular frequency
+    per delay (zero: no overshoot). The characteristic equation ``s = -gain e^{-s}`` has the principal Lambert branch ``W(-gain)`` as its
     rightmost root. Source: Hayes 1950 (doi:10.1112/jlms/s1-25.3.226) for the stability region.
     """
     return plain(lambertw(-positive("gain", gain, "pull times delay, no unit")))
@@ -71,7 +71,8 @@ def delay_thresholds() -> LoopThresholds:
 def delay_response(gain, delays):
     """Basis ``delays`` delay-lengths after release, for ``x'(t) = -pull x(t - D)`` held at 1 until time 0.
 
-    The exact sum of the method of steps, ``sum_j (-gain)^j (t - j + 1)^j / j!`` over ``j - 1 <= t``. ``gain`` is one number; ``delays`` any array.
+    The exact sum of the method of steps, ``sum_j (-gain)^j (t - j + 1)^j / j!`` over ``j - 1 <= t``. ``gain`` is one number; ``delays`` any
+    array.
 
     Raises
     ------

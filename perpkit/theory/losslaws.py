@@ -91,7 +91,8 @@ def merton_shortfall(margin, intensity, jump_mean, jump_sd, side: str = "long", 
 def gpd_shortfall(margin, threshold, tail_probability, shape, scale):
     """Loss with a generalised Pareto tail: ``P(L > x) = zeta (1 + xi (x - u) / beta)^{-1/xi}`` above the threshold u, ``xi < 1``.
 
-    ``zeta (beta + xi (m - u)) / (1 - xi) (1 + xi (m - u) / beta)^{-1/xi}`` for a margin at or above the threshold; 0 past a bounded tail's end.
+    ``zeta (beta + xi (m - u)) / (1 - xi) (1 + xi (m - u) / beta)^{-1/xi}`` for a margin at or above the threshold; 0 past a bounded tail's
+    end.
     """
     over = _buffer(margin) - finite("threshold", threshold, "a loss")
     checked("margin", over, lambda x: x >= 0, "must be at or above the threshold, where the tail law holds; margin - threshold")

@@ -79,7 +79,8 @@ def drag_cost(depth, refill, kappa, tau, target, book: str = "relist") -> DragCo
     Raises
     ------
     ValueError
-        If depth, tau or target is not positive, tau is infinite (a frozen oracle cannot be dragged), a rate is negative, or ``book`` unknown.
+        If depth, tau or target is not positive, tau is infinite (a frozen oracle cannot be dragged), a rate is negative, or ``book``
+        unknown.
     """
     goal = float(positive("target", target, "a log return"))
     memory = float(positive("tau", tau, "the oracle's time constant in hours; a frozen oracle cannot be dragged"))
@@ -124,7 +125,8 @@ def average_price_factor(blocks, move, held=1, mean: str = "arithmetic"):
 def constant_product_cost(factor, fee=0.0):
     """Cost, as a share of the pool's quote reserve, of multiplying a constant-product price by ``factor`` and being arbitraged back.
 
-    ``(M^{1/4} - M^{-1/4})^2`` without fee; a fee taken on the trade's input adds ``fee / (1 - fee)`` of that input. Standard, derived in the tests.
+    ``(M^{1/4} - M^{-1/4})^2`` without fee; a fee taken on the trade's input adds ``fee / (1 - fee)`` of that input. Standard, derived in
+    the tests.
     """
     ratio = positive("factor", factor, "price after over price before")
     share = checked("fee", fee, lambda x: (x >= 0) & (x < 1), "is a share of the input, in [0, 1)")

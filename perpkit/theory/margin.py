@@ -24,7 +24,8 @@ def bankruptcy_price(entry, leverage, side: str = "long", funding=0.0):
 
 
 def liquidation_price(entry, leverage, maintenance, side: str = "long", funding=0.0):
-    """Mark at which equity equals maintenance, USD: bankruptcy price over ``1 - maintenance`` for a long, ``1 + maintenance`` for a short."""
+    """Mark at which equity equals maintenance, USD: bankruptcy price over ``1 - maintenance`` for a long, ``1 + maintenance`` for a
+    short."""
     zero = np.asarray(bankruptcy_price(entry, leverage, side, funding))
     return plain(zero / (1.0 - sign_of(side) * _maintenance(maintenance)))
 

@@ -16,7 +16,8 @@ def clamp_updates(gap, clamp):
     """Updates a step-clamped mark needs to cover a gap.
 
     ``gap`` is a **log** return, negative down; ``clamp`` the largest relative move an update (0.005 is 50 bp). An update multiplies the
-    mark by at most ``1 + clamp`` or at least ``1 - clamp``, so a fall of the same log size takes fewer updates than a rise. Returns whole numbers.
+    mark by at most ``1 + clamp`` or at least ``1 - clamp``, so a fall of the same log size takes fewer updates than a rise. Returns whole
+    numbers.
     """
     move = finite("gap", gap, "a log return, negative down")
     step = inside("clamp", clamp, "the largest relative move an update")
@@ -120,6 +121,7 @@ def ema_half_life(tau):
 
 
 def ema_noise_ratio(step, tau):
-    """Variance of an EMA of white noise over that of the noise: ``alpha / (2 - alpha)``, ``alpha = 1 - e^{-step / tau}``; one time unit for both."""
+    """Variance of an EMA of white noise over that of the noise: ``alpha / (2 - alpha)``, ``alpha = 1 - e^{-step / tau}``; one time unit for
+    both."""
     alpha = -np.expm1(-positive("step", step, "the time between samples") / positive("tau", tau, "the EMA's time constant"))
     return plain(alpha / (2.0 - alpha))

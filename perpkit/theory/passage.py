@@ -29,8 +29,8 @@ def hit_probability(distance, sd, drift=0.0, steps=None):
     """Probability that a Brownian log price touches a level ``distance`` below its start.
 
     ``sd`` and ``drift`` are those of the whole period (drift up is positive). By reflection, ``2 Phi(-distance / sd)`` without drift. With
-    ``steps``, the price is looked at that many times: the level moves away by ``MONITORING sd / sqrt(steps)``. An approximation, 0.2 % low at
-    200 steps and 2.5 % low at 20 for a level 1.7 deviations away (tests: the exact chance, carried forward on a grid).
+    ``steps``, the price is looked at that many times: the level moves away by ``MONITORING sd / sqrt(steps)``. An approximation, 0.2 % low
+    at 200 steps and 2.5 % low at 20 for a level 1.7 deviations away (tests: the exact chance, carried forward on a grid).
     """
     away = not_negative("distance", distance, "a log distance to the level")
     noise = positive("sd", sd, "the standard deviation over the period")
@@ -44,7 +44,8 @@ def hit_probability(distance, sd, drift=0.0, steps=None):
 def monitoring_overshoot(volatility, interval):
     """Mean log distance past a trigger when a diffusion looked at every ``interval`` is first seen beyond it.
 
-    ``MONITORING volatility sqrt(interval)``, one time unit for both. The limit of a trigger many intervals' deviations away; a near one is overshot by a little more.
+    ``MONITORING volatility sqrt(interval)``, one time unit for both. The limit of a trigger many intervals' deviations away; a near one is
+    overshot by a little more.
     """
     per_root = not_negative("volatility", volatility, "per root unit of time")
     return plain(MONITORING * per_root * np.sqrt(positive("interval", interval, "time between looks")))

@@ -47,7 +47,8 @@ def perpetual_ratio(rate_quote, rate_base, kappa, interest=0.0, period=None, tim
     Raises
     ------
     ValueError
-        If a rate is not finite, kappa not positive, the interest not below kappa, funding too weak for a finite price, or ``timing`` unknown.
+        If a rate is not finite, kappa not positive, the interest not below kappa, funding too weak for a finite price, or ``timing``
+        unknown.
     """
     quote = finite("rate_quote", rate_quote, "a rate per year")
     base = finite("rate_base", rate_base, "a rate per year")

@@ -30,8 +30,8 @@ def newsvendor_fund(law, holding_cost, shortage_cost):
 def ruin_probability(fund, mean_deficit, loading):
     """Chance that a fund ever runs dry under Poisson deficits, exponential with the given mean, against a steady inflow.
 
-    ``e^{-loading fund / ((1 + loading) mean)} / (1 + loading)``; inflow is ``1 + loading`` times the mean outflow. Certain (1) for a loading of
-    0 or less. Fund and mean deficit in the same unit. Cramer and Lundberg; Asmussen and Albrecher, Ruin Probabilities, 2nd ed.
+    ``e^{-loading fund / ((1 + loading) mean)} / (1 + loading)``; inflow is ``1 + loading`` times the mean outflow. Certain (1) for a
+    loading of 0 or less. Fund and mean deficit in the same unit. Cramer and Lundberg; Asmussen and Albrecher, Ruin Probabilities, 2nd ed.
     """
     start = not_negative("fund", fund, "USD")
     mean = positive("mean_deficit", mean_deficit, "USD")
@@ -62,7 +62,8 @@ class Haircut(NamedTuple):
 def haircut_level(deficit, capacities) -> Haircut:
     """Smallest cap on the share anyone loses that still covers the deficit: ``B / sum(c)``, feasible iff at most 1.
 
-    ``capacities`` are what each winner can be made to give (USD), 0 or more; pro rata takes ``level * c``. Source: Thogiti, Beyond Queues (2026).
+    ``capacities`` are what each winner can be made to give (USD), 0 or more; pro rata takes ``level * c``. Source: Thogiti, Beyond Queues
+    (2026).
     """
     owed = float(not_negative("deficit", deficit, "USD"))
     total = float(np.sum(not_negative("capacities", capacities, "USD by winner")))
