@@ -92,7 +92,7 @@ def anchor_path(values, closed_steps, keep_closed, noise_closed, keep_open, nois
     """
     a = 0.0
     for s in range(closed_steps):
-        a = values[s] + (a - values[s]) * keep_closed + noise_closed * normals[s, 1]
+        a = keep_closed * a + ((1.0 - keep_closed) * values[s] + noise_closed * normals[s, 1])
         out[s] = a
     premium = 0.0
     for s in range(closed_steps, len(out)):

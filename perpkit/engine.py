@@ -54,14 +54,18 @@ class Run:
     outcome: pd.Series
 
 
-def draw(seed: int, chunk: int, count: int, gaps: np.ndarray, closure: Closure) -> Shocks:
-    """Shocks of the first ``count`` weekends of a chunk. Weekend j of a chunk is the same whatever ``count``."""
+def draw(seed: int, chunk: int, count: int, gaps: np.ndarray, closure: Closure, out: np.ndarray | None = None) -> Shocks:
+    """Shocks of the first ``count`` weekends of a chunk. Weekend j of a chunk is the same whatever ``count``.
+
+    ``out``, of shape (CHUNK, steps, 2), takes the normals: fresh memory for each chunk costs as much as a rule.
+    """
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(chunk,))))
     normal = rng.standard_normal(CHUNK)[:count]
     uniform = rng.random((CHUNK, closure.value.items))[:count]
     news = value.news_total(closure.value, gaps, normal)
     at = value.news_steps(closure.value, uniform, closure.hours, closure.closed_steps)
-    return Shocks(gaps, news, at, rng.standard_normal((count, closure.closed_steps + closure.open_steps, 2)))
+    normals = np.empty((count, closure.closed_steps + closure.open_steps, 2)) if out is None else out[:count]
+    return Shocks(gaps, news, at, rng.standard_normal(out=normals))
 
 
 @compiled
@@ -90,13 +94,13 @@ class Tables:
         self.open_noise = closure.value.open_vol * math.sqrt(closure.update_s / 3600.0)
         self.carry = _carry(machine, closure)
         self.params = np.array([*machine.mark.params, 0.0])
+        self._paths = np.empty((3, CHUNK, closure.closed_steps + closure.open_steps))
 
     def run(self, shocks: Shocks, out: np.ndarray, trace: np.ndarray, events: np.ndarray) -> int:
         """Run the chunk into ``out`` (weekends, OUTCOMES); the number of events of the last weekend."""
-        values = np.empty(shocks.normals.shape[:2])
-        anchors = np.empty_like(values)
+        values, anchors, prices = self._paths[:, : len(shocks.gaps)]
         _free_paths(*shocks[:3], self.pull, self.bridge_noise, self.open_noise, self.pace, shocks.normals, values, anchors)
-        prices = np.exp(anchors)
+        np.exp(anchors, out=prices)
         prices *= self.rules.price
         return kernel.run_block(
             self.machine.mark.pointer, self.params, self.rules, self.pace, self.closure.updates, round(3600.0 / self.closure.update_s),

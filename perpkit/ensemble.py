@@ -22,7 +22,7 @@ from perpkit.clock import Closure
 from perpkit.engine import CHUNK, Tables, as_seed, check, draw, verify
 from perpkit.machine import Machine
 
-BLOCK = 4
+BLOCK = 8
 """Chunks in one task. Only a matter of overhead and memory; results do not depend on it."""
 _NO_TRACE = np.zeros((0, len(kernel.TRACE)))
 _NO_EVENTS = np.zeros((0, 7))
@@ -132,9 +132,10 @@ def _block(machines, closure: Closure, seed: int, start: int, gaps: np.ndarray) 
     """Outcomes of the weekends from ``start``, shape (machines, weekends, outcomes). A chunk at a time, so that memory stays bounded."""
     tables = [Tables(machine, accounts, closure) for machine, accounts in machines]
     out = np.empty((len(tables), len(gaps), len(kernel.OUTCOMES)))
+    normals = np.empty((CHUNK, closure.closed_steps + closure.open_steps, 2))
     for at in range(0, len(gaps), CHUNK):
         part = gaps[at : at + CHUNK]
-        shocks = draw(seed, (start + at) // CHUNK, len(part), part, closure)
+        shocks = draw(seed, (start + at) // CHUNK, len(part), part, closure, out=normals)
         for k, table in enumerate(tables):
             table.run(shocks, out[k, at : at + len(part)], _NO_TRACE, _NO_EVENTS)
     return out
