@@ -114,7 +114,8 @@ def _unused(quotes, oracle, state, params):
 @lru_cache(maxsize=256)
 def _callable(function: Callable) -> Callable:
     """The compiled form of a rule, one for each function however often it is used."""
-    return function if config.DISABLE_JIT else numba.cfunc(_SIGNATURE)(function)
+    # With Python's error model a division by zero inside the rule would be printed, lost, and answered with a mark of 0.
+    return function if config.DISABLE_JIT else numba.cfunc(_SIGNATURE, error_model="numpy")(function)
 
 
 def OracleMark() -> Mark:  # noqa: N802 - these four read as the names of rules

@@ -162,6 +162,18 @@ def timid(quotes, oracle, state, params):
     return 0.5 * state.memory[0] + 0.5 * oracle
 
 
+@pk.mark_rule
+def careless(quotes, oracle, state, params):
+    """Divides by zero at every update, and means the oracle."""
+    return oracle + 1.0 / (1.0 / (oracle - oracle))
+
+
+def test_a_division_by_zero_in_a_rule_does_not_become_a_mark_of_zero():
+    run = pk.simulate(small_machine(mark=careless()), pk.Accounts.sample(4, rng=1), pk.Closure(1.0), gap=0.0, rng=1)
+    plain = pk.simulate(small_machine(mark=pk.OracleMark()), pk.Accounts.sample(4, rng=1), pk.Closure(1.0), gap=0.0, rng=1)
+    np.testing.assert_array_equal(run.path["M"].values, plain.path["M"].values)
+
+
 def test_results_do_not_depend_on_workers_executor_or_blocks():
     machines = {"xyz": small_machine(), "own": small_machine(mark=timid(0.1))}
     accounts, closure = pk.Accounts.sample(200, rng=1), pk.Closure(3.0)
