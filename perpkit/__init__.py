@@ -12,7 +12,7 @@ from perpkit.book import Book
 from perpkit.clock import Closure
 from perpkit.engine import Run, simulate
 from perpkit.ensemble import ensemble
-from perpkit.estimate import Estimate, estimate
+from perpkit.estimate import Credible, Estimate, credible, estimate
 from perpkit.funding import Funding
 from perpkit.kernel import OUTCOMES
 from perpkit.ledger import POCKETS, LedgerError
@@ -29,8 +29,8 @@ from perpkit.waterfall import Backstop, Liquidation
 __version__ = "0.1.0"
 
 __all__ = [
-    "OUTCOMES", "POCKETS", "Accounts", "Backstop", "Band", "BaseCase", "Blend", "Book", "Closure", "Estimate", "Funding", "LedgerError", "Liquidation",
-    "Machine", "Margin", "Mark", "Median", "Mid", "Oracle", "OracleMark", "Report", "Run", "Value", "base", "base_case", "closures", "data", "ensemble",
+    "OUTCOMES", "POCKETS", "Accounts", "Backstop", "Band", "BaseCase", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding", "LedgerError", "Liquidation",
+    "Machine", "Margin", "Mark", "Median", "Mid", "Oracle", "OracleMark", "Report", "Run", "Value", "base", "base_case", "closures", "credible", "data", "ensemble",
     "estimate", "frozen_oracle", "gaps", "impact_oracle", "mark_rule", "no_band", "no_oracle", "plots", "ratchet", "replace", "rulebook", "simulate",
     "static_band", "studies", "theory", "venue", "venues",
 ]  # fmt: skip

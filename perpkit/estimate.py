@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
+
+SORTED = ("stratified", "sobol")
+"""Ways of drawing gaps that put one in each of as many equally likely strata as there are weekends, lowest first."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ def estimate(outcome: xr.DataArray, minus: xr.DataArray | None = None) -> Estima
 
     The standard error is the usual one for independent gaps. For gaps given as an array and gone through several times, the runs of one gap
     are averaged first: the error is that of the distinct weekends as a sample, shocks included, and ``n`` is their number (one gap run many
-    times keeps the error of its runs). For stratified gaps it is the successive-difference estimator, ``sum (x[i+1] - x[i])**2 / (2 n (n -
+    times keeps the error of its runs). For stratified and Sobol gaps it is the successive-difference estimator, ``sum (x[i+1] - x[i])**2 / (2 n (n -
     1))``: one draw a stratum leaves no spread within a stratum, and neighbours differ little in the gap, so it errs on the safe side.
     Outcomes that are nan (no event) are left out.
 
@@ -59,9 +63,88 @@ def estimate(outcome: xr.DataArray, minus: xr.DataArray | None = None) -> Estima
     n = len(x)
     if n < 2:
         raise ValueError(f"an estimate needs at least two weekends with a value; {n} of {len(keep)} have one")
-    stratified = outcome.attrs.get("sampling") == "stratified" and keep.all()
-    variance = (np.diff(x) ** 2).sum() / (2.0 * (n - 1)) if stratified else x.var(ddof=1)
-    return Estimate(float(x.mean()), math.sqrt(variance / n), n, share)
+    return Estimate(float(x.mean()), _se(x, outcome.attrs.get("sampling") in SORTED and keep.all()), n, share)
+
+
+class Members(Protocol):
+    """What :func:`credible` needs of a law that stands for many: see ``predictive.Predictive``."""
+
+    name: str
+
+    def cdf(self, x: np.ndarray) -> np.ndarray: ...
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray: ...
+
+    def members_logpdf(self, x: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Credible:
+    """A mean with the uncertainty of the law of the gap. ``value``, ``se``, ``n`` and ``tail_share`` are those of :class:`Estimate` under the
+    predictive law; ``low`` and ``high`` hold the share ``level`` of the means under single posterior draws, all of them in ``draws``."""
+
+    value: float
+    se: float
+    n: int
+    tail_share: float
+    low: float
+    high: float
+    level: float
+    draws: np.ndarray = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g}, {self.level:.0%} interval {self.low:.4g} to {self.high:.4g} ({self.tail_share:.0%} beyond the record)"
+
+
+def credible(outcome: xr.DataArray, law: Members, level: float = 0.9, minus: xr.DataArray | None = None) -> Credible:
+    """Mean of an outcome under a posterior of the gap: one run of the predictive law, reweighted to every posterior draw.
+
+    The ensemble has drawn its gaps from ``law``, the mixture of all draws. Under draw s the mean is that of ``x_i w_i / mean(w)`` with
+    ``w_i = f_s(gap_i) / f(gap_i)``, the ratio of densities, which is at most the number of draws because f is the average of all f_s.
+    So the interval costs no further weekend. It holds what is unknown of the law, and besides it the Monte Carlo error of the run, which
+    ``se`` shows.
+
+    Parameters
+    ----------
+    outcome, minus : as in :func:`estimate`, from one ensemble run with ``gaps=law``.
+    law : the predictive law that the ensemble was given.
+    level : share of the draws inside the interval.
+
+    Raises
+    ------
+    ValueError
+        As :func:`estimate`; if an outcome is nan in some weekend; if ``level`` is not between 0 and 1; or if the gaps were not drawn from
+        ``law``.
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level is a share between 0 and 1; got {level!r}")
+    mean = estimate(outcome, minus)
+    x = outcome.values if minus is None else outcome.values - minus.values
+    if not np.isfinite(x).all():
+        lacking = int((~np.isfinite(x)).sum())
+        raise ValueError(f"{outcome.name} has no value in {lacking} of {x.size} weekends; only an outcome of every weekend can be reweighted")
+    gap = outcome.coords["gap"].values
+    _check_drawn(gap, law, outcome.attrs.get("sampling"))
+    weights = np.exp(law.members_logpdf(gap) - law.logpdf(gap))
+    draws = (weights @ x) / weights.sum(axis=1)
+    low, high = np.quantile(draws, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    return Credible(mean.value, mean.se, mean.n, mean.tail_share, float(low), float(high), level, draws)
+
+
+def _se(x: np.ndarray, in_strata: bool) -> float:
+    n = len(x)
+    variance = (np.diff(x) ** 2).sum() / (2.0 * (n - 1)) if in_strata else x.var(ddof=1)
+    return math.sqrt(variance / n)
+
+
+def _check_drawn(gap: np.ndarray, law: Members, sampling: str | None) -> None:
+    """The gaps must come from the law whose densities are in the denominator, or every weight is wrong."""
+    if sampling not in SORTED:
+        raise ValueError(f"credible needs gaps drawn from the law in strata; these are {sampling}. Run ensemble(..., gaps=law)")
+    n = len(gap)
+    off = np.abs(law.cdf(gap) * n - (np.arange(n) + 0.5))
+    if off.max() > 0.501 + 1e-6 * n:
+        raise ValueError(f"the gaps of this ensemble were not drawn from {law.name!r}; give the law that ensemble was run with")
 
 
 def _tail_share(outcome: xr.DataArray, x: np.ndarray, keep: np.ndarray) -> float:

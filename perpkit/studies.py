@@ -87,6 +87,24 @@ def changes(market: str = "TSLA") -> dict[str, Machine]:
     return machines | {f"all but: {name}": replace(new, **part) for name, part in undone.items()}
 
 
+def launch_parts(market: str = "TSLA") -> dict[str, Machine]:
+    """What parts trade.xyz's launch rules from those of the article's date: the oracle's time constant and the size of funding.
+
+    Each alone on the launch rules, and both dates with funding off while closed: if the dates differ through funding alone, they agree there.
+    """
+    both = eras(market)
+    old, new = both["launch"], both["article"]
+    machines = {
+        "launch": old,
+        "launch, later oracle": replace(old, oracle=new.oracle),
+        "launch, later funding": replace(old, funding=new.funding),
+        "article": new,
+        "launch, unfunded": replace(old, funding=replace(old.funding, when_closed=False)),
+        "article, unfunded": replace(new, funding=replace(new.funding, when_closed=False)),
+    }
+    return {name: replace(machine, name=name) for name, machine in machines.items()}
+
+
 def replay(symbol: str, repeats: int = 8, rng: int = 2026) -> xr.Dataset:
     """Every weekend of ``symbol`` since 2010 through :func:`eras`, the path inside the weekend drawn ``repeats`` times.
 
