@@ -29,8 +29,8 @@ from perpkit.waterfall import Backstop, Liquidation
 __version__ = "0.1.0"
 
 __all__ = [
-    "OUTCOMES", "POCKETS", "Accounts", "Backstop", "Band", "BaseCase", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding", "LedgerError", "Liquidation",
-    "Machine", "Margin", "Mark", "Median", "Mid", "Oracle", "OracleMark", "Report", "Run", "Value", "base", "base_case", "closures", "credible", "data", "ensemble",
-    "estimate", "frozen_oracle", "gaps", "impact_oracle", "mark_rule", "no_band", "no_oracle", "plots", "ratchet", "replace", "rulebook", "simulate",
-    "static_band", "studies", "theory", "venue", "venues",
+    "OUTCOMES", "POCKETS", "Accounts", "Backstop", "Band", "BaseCase", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding",
+    "LedgerError", "Liquidation", "Machine", "Margin", "Mark", "Median", "Mid", "Oracle", "OracleMark", "Report", "Run", "Value", "base",
+    "base_case", "closures", "credible", "data", "ensemble", "estimate", "frozen_oracle", "gaps", "impact_oracle", "mark_rule", "no_band",
+    "no_oracle", "plots", "ratchet", "replace", "rulebook", "simulate", "static_band", "studies", "theory", "venue", "venues",
 ]  # fmt: skip

@@ -2,7 +2,8 @@
 
 ``pricing`` and ``closure``: what a perpetual is worth with its reference live, and closed. ``control``: funding as a loop. ``margin`` and
 ``marks``: prices and updates to a liquidation. ``losslaws`` and ``gaploss``: the loss beyond margin. ``passage``: triggers reached and
-overshot. ``branching``: how far a liquidation spreads. ``manipulation``: what moving an oracle costs. ``reserves``: funds and haircuts.
+overshot. ``options``: what a day costs with a clock instead. ``branching``: how far a liquidation spreads. ``manipulation``: what moving an
+oracle costs. ``reserves``: funds and haircuts.
 
 Units: USD, shares, hours, rates per hour, log returns, unless a docstring says otherwise.
 """
@@ -45,6 +46,7 @@ from perpkit.theory.marks import (
     ema_noise_ratio,
     ratchet_range,
 )
+from perpkit.theory.options import option_delta, option_price, touch_and_recover
 from perpkit.theory.passage import MONITORING, hit_probability, kou_overshoot, monitoring_overshoot, twap_noise_variance, twap_shortfall
 from perpkit.theory.pricing import HOURS_PER_YEAR, clamp_rest_premium, idle_premium, payoff_funding, perpetual_basis, perpetual_ratio
 from perpkit.theory.reserves import Haircut, cover, haircut_level, newsvendor_fund, queue_excess, ruin_probability
@@ -56,7 +58,8 @@ __all__ = [
     "delay_response", "delay_root", "delay_thresholds", "drag_cost", "ema_drag_hours", "ema_half_life", "ema_noise_ratio",
     "expected_shortfall", "funding_response", "gpd_shortfall", "haircut_level", "hit_probability", "hold_cost", "idle_premium",
     "keep_ratio", "kou_overshoot", "kou_shortfall", "laplace_shortfall", "liquidation_price", "lognormal_shortfall", "merton_shortfall",
-    "monitoring_overshoot", "newsvendor_fund", "normal_shortfall", "pareto_shortfall", "partial_liquidation", "pass_through",
-    "pass_through_limit", "payoff_funding", "perpetual_basis", "perpetual_ratio", "protected_leverage", "queue_excess", "ratchet_range",
-    "ruin_probability", "shortfall", "stale_option", "t_expected_shortfall", "t_shortfall", "twap_noise_variance", "twap_shortfall",
+    "monitoring_overshoot", "newsvendor_fund", "normal_shortfall", "option_delta", "option_price", "pareto_shortfall",
+    "partial_liquidation", "pass_through", "pass_through_limit", "payoff_funding", "perpetual_basis", "perpetual_ratio",
+    "protected_leverage", "queue_excess", "ratchet_range", "ruin_probability", "shortfall", "stale_option", "t_expected_shortfall",
+    "t_shortfall", "touch_and_recover", "twap_noise_variance", "twap_shortfall",
 ]
