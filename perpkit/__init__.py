@@ -5,7 +5,7 @@ The surface is small: a :class:`Machine` (a venue's rules), :class:`Accounts`, a
 judge the other.
 """
 
-from perpkit import base, data, gaps, plots, studies, theory
+from perpkit import base, data, gaps, limits, nights, plots, studies, theory, windows
 from perpkit.accounts import Accounts
 from perpkit.band import Band, no_band, ratchet, static_band
 from perpkit.book import Book

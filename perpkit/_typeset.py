@@ -83,12 +83,17 @@ def _cell(where: str, value: Any, fmt: str | Callable[[Any], str] | None) -> str
     return (fmt or "{}").format(value)
 
 
+def _line(text: str) -> str:
+    """One line, in which a value is not parted from its error."""
+    return re.sub(r"[ \t\r\n]+", " ", text.strip()).replace(" ± ", "\u00a0±\u00a0")
+
+
 def _pipes(text: str) -> str:
     """One line, with the pipes that would end a table cell escaped."""
-    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(text.split()))
+    return re.sub(r"(?<!\\)\|", r"\\|", _line(text))
 
 
 def _escape(text: str) -> str:
     """Plain text for a MyST table cell, maths between single dollars kept."""
-    parts = re.split(r"(\$[^$]+\$)", " ".join(text.split()))
+    parts = re.split(r"(\$[^$]+\$)", _line(text))
     return "".join(_pipes(p) if i % 2 else re.sub(r"([\\`*_{}\[\]<>|$&~^])", r"\\\1", p) for i, p in enumerate(parts))

@@ -24,6 +24,8 @@ from perpkit.machine import Machine
 
 BLOCK = 8
 """Chunks in one task. Only a matter of overhead and memory; results do not depend on it."""
+SAMPLING = {"stratified": "stratified", "sobol": "sobol", "independent": "sample"}
+"""Ways to draw the gaps of an ensemble, and the method of a law that does it."""
 _NO_TRACE = np.zeros((0, len(kernel.TRACE)))
 _NO_EVENTS = np.zeros((0, 7))
 
@@ -38,6 +40,8 @@ class GapLaw(Protocol):
 
     def stratified(self, n: int, rng: np.random.Generator) -> np.ndarray: ...
 
+    def sobol(self, n: int, rng: np.random.Generator) -> np.ndarray: ...
+
 
 def ensemble(
     machines: Machine | Mapping[str, Machine],
@@ -47,7 +51,7 @@ def ensemble(
     n: int | None = None,
     rng: int | np.random.Generator = 1,
     executor: Executor | None = None,
-    stratify: bool = True,
+    sampling: str = "stratified",
     block: int = BLOCK,
     progress: bool = False,
 ) -> xr.Dataset:
@@ -62,7 +66,8 @@ def ensemble(
     n : number of weekends; by default the length of the array.
     rng : seed or generator.
     executor : any ``concurrent.futures.Executor``; by default a pool of one thread a core.
-    stratify : with a law, draw one gap in each of ``n`` equally likely strata (in order) and not independently.
+    sampling : how gaps are drawn from a law: ``"stratified"``, one in each of ``n`` equally likely strata; ``"sobol"``, at scrambled Sobol
+        points, ``n`` a power of two; both in order, lowest first. Or ``"independent"``.
     block : chunks of 64 weekends in one task.
     progress : show a bar.
 
@@ -91,7 +96,7 @@ def ensemble(
     if block < 1 or int(block) != block:
         raise ValueError(f"block is a number of chunks, 1 or more; got {block!r}")
     seed = as_seed(rng)
-    drawn, sampling, record = _gaps(gaps, n, seed, stratify)
+    drawn, sampling, record = _gaps(gaps, n, seed, sampling)
     count = len(drawn)
     columns = len(kernel.OUTCOMES)
     result = np.empty((len(by_name), count, columns))
@@ -141,16 +146,18 @@ def _block(machines, closure: Closure, seed: int, start: int, gaps: np.ndarray) 
     return out
 
 
-def _gaps(gaps, n: int | None, seed: int, stratify: bool) -> tuple[np.ndarray, str, tuple[float, float] | None]:
+def _gaps(gaps, n: int | None, seed: int, sampling: str) -> tuple[np.ndarray, str, tuple[float, float] | None]:
     if n is not None and (int(n) != n or n < 1):
         raise ValueError(f"n is a number of weekends, 1 or more; got {n!r}")
+    if sampling not in SAMPLING:
+        raise ValueError(f"sampling is one of {', '.join(map(repr, SAMPLING))}; got {sampling!r}")
     if isinstance(gaps, GapLaw):
         if n is None:
             raise ValueError("n is needed with a law of the gap: how many weekends to draw")
         # A stream of its own: the same gaps whatever the closure or the number of machines.
         rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(2**32 - 1,))))
-        drawn = np.asarray(gaps.stratified(n, rng) if stratify else gaps.sample(n, rng), dtype=float)
-        return drawn, "stratified" if stratify else "independent", gaps.record
+        draws = getattr(gaps, SAMPLING[sampling])
+        return np.asarray(draws(int(n), rng), dtype=float), sampling, gaps.record
     drawn = np.atleast_1d(np.asarray(gaps, dtype=float))
     if drawn.ndim != 1 or not drawn.size:
         raise ValueError(f"gaps is a law or a vector of log returns; got an array of shape {drawn.shape}")

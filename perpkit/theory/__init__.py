@@ -1,15 +1,30 @@
 """Closed forms that the simulator is judged by, and that judge it. Nothing here imports the simulator.
 
-``pricing`` and ``closure``: what a perpetual is worth with its reference live, and closed. ``control``: funding as a loop. ``margin`` and
-``marks``: prices and updates to a liquidation. ``losslaws`` and ``gaploss``: the loss beyond margin. ``passage``: triggers reached and
-overshot. ``options``: what a day costs with a clock instead. ``branching``: how far a liquidation spreads. ``manipulation``: what moving an
-oracle costs. ``reserves``: funds and haircuts.
+``pricing`` and ``closure``: what a perpetual is worth with its reference live, and closed; ``clamped``: closed, under funding as venues
+write it, and ``expecting`` more news; ``reopening``: what its price then says. ``control``: funding as a loop. ``margin`` and ``marks``:
+prices and updates to a liquidation. ``losslaws`` and ``gaploss``: the loss beyond margin. ``passage``: triggers reached and overshot.
+``options``: what a day costs with a clock instead. ``triggers``, ``reproduction`` and ``spreading``: who is liquidated where, how much that
+brings about, and where it ends; ``branching`` and ``counting``: the law of its size, and n from what was seen; ``makers``: depth and spread
+of who cannot hedge. ``manipulation``: what moving an oracle costs; ``drag`` and ``frontier``: at best; ``filters``: and a mark.
+``reserves``: funds and haircuts.
 
 Units: USD, shares, hours, rates per hour, log returns, unless a docstring says otherwise.
 """
 
-from perpkit.theory.branching import Cascade, amplification, cascade
-from perpkit.theory.closure import keep_ratio, pass_through, pass_through_limit
+from perpkit.theory.branching import Cascade, amplification, borel_tanner, cascade, mixed_variance
+from perpkit.theory.clamped import ClampedPath, keep_ratio_clamped, pass_through_clamped
+from perpkit.theory.closure import (
+    carried_share,
+    keep_hours,
+    keep_ratio,
+    keep_ratio_pieces,
+    keep_ratio_varying,
+    pass_through,
+    pass_through_hours,
+    pass_through_limit,
+    pass_through_pieces,
+    pass_through_varying,
+)
 from perpkit.theory.control import (
     LoopThresholds,
     averaging_root,
@@ -21,6 +36,23 @@ from perpkit.theory.control import (
     delay_thresholds,
     funding_response,
 )
+from perpkit.theory.counting import ReproductionEstimate, SizeTest, dispersion_reproduction, estimate_reproduction, size_test
+from perpkit.theory.drag import DragSchedule, best_drag
+from perpkit.theory.expecting import ExpectedPrice, pass_through_expecting
+from perpkit.theory.filters import (
+    BASIS_HOURS,
+    LIGHTER_CLAMP,
+    LIGHTER_HOURS,
+    MarkDrag,
+    RatchetDrag,
+    clamped_median_rise,
+    mark_drag,
+    median_push,
+    median_rise,
+    ratchet_drag,
+    step_clamp_rise,
+)
+from perpkit.theory.frontier import DragFrontier, drag_frontier, farming_hours
 from perpkit.theory.gaploss import expected_shortfall, shortfall, stale_option
 from perpkit.theory.losslaws import (
     gpd_shortfall,
@@ -33,7 +65,33 @@ from perpkit.theory.losslaws import (
     t_expected_shortfall,
     t_shortfall,
 )
-from perpkit.theory.manipulation import DragCost, average_price_factor, constant_product_cost, drag_cost, hold_cost
+from perpkit.theory.makers import (
+    DepthRatio,
+    Maker,
+    MakerQuotes,
+    certainty_equivalent,
+    closed_depth_ratio,
+    concession,
+    depth_cap,
+    free_entry,
+    gap_variance,
+    headcount_depth,
+    implied_residual,
+    maker_aversion,
+    maker_quotes,
+    offered_size,
+    reservation_shift,
+)
+from perpkit.theory.manipulation import (
+    DragCost,
+    ScheduleCost,
+    average_price_factor,
+    break_even_notional,
+    constant_product_cost,
+    drag_cost,
+    hold_cost,
+    schedule_cost,
+)
 from perpkit.theory.margin import bankruptcy_price, liquidation_price, partial_liquidation, protected_leverage
 from perpkit.theory.marks import (
     ClampWalk,
@@ -49,17 +107,43 @@ from perpkit.theory.marks import (
 from perpkit.theory.options import option_delta, option_price, touch_and_recover
 from perpkit.theory.passage import MONITORING, hit_probability, kou_overshoot, monitoring_overshoot, twap_noise_variance, twap_shortfall
 from perpkit.theory.pricing import HOURS_PER_YEAR, clamp_rest_premium, idle_premium, payoff_funding, perpetual_basis, perpetual_ratio
+from perpkit.theory.reproduction import (
+    Feedback,
+    Valley,
+    affordable_weight,
+    clamp_reach,
+    critical_depth,
+    critical_reproduction,
+    phantom_loss,
+    phantom_weight,
+    reanchor_hours,
+    reproduction_number,
+    valley,
+)
+from perpkit.theory.reopening import FlowReading, ReopeningRegression, read_regression, reopening_regression, slope_error
 from perpkit.theory.reserves import Haircut, cover, haircut_level, newsvendor_fund, queue_excess, ruin_probability
+from perpkit.theory.spreading import Settled, Tipping, Unfolding, effective_reproduction, settle, tipping, unfold
+from perpkit.theory.triggers import EvenDensity, LeverageLaw, Triggers, account_triggers, slice_shift, sliced
 
 __all__ = [
-    "Cascade", "ClampWalk", "DragCost", "HOURS_PER_YEAR", "Haircut", "LoopThresholds", "MONITORING", "RatchetRange", "amplification",
-    "average_price_factor", "averaging_root", "averaging_thresholds", "bankruptcy_price", "basis_variance", "cascade",
-    "clamp_rest_premium", "clamp_updates", "clamp_walk", "clamped_mark", "common_volatility", "constant_product_cost", "cover",
-    "delay_response", "delay_root", "delay_thresholds", "drag_cost", "ema_drag_hours", "ema_half_life", "ema_noise_ratio",
-    "expected_shortfall", "funding_response", "gpd_shortfall", "haircut_level", "hit_probability", "hold_cost", "idle_premium",
-    "keep_ratio", "kou_overshoot", "kou_shortfall", "laplace_shortfall", "liquidation_price", "lognormal_shortfall", "merton_shortfall",
-    "monitoring_overshoot", "newsvendor_fund", "normal_shortfall", "option_delta", "option_price", "pareto_shortfall",
-    "partial_liquidation", "pass_through", "pass_through_limit", "payoff_funding", "perpetual_basis", "perpetual_ratio",
-    "protected_leverage", "queue_excess", "ratchet_range", "ruin_probability", "shortfall", "stale_option", "t_expected_shortfall",
-    "t_shortfall", "touch_and_recover", "twap_noise_variance", "twap_shortfall",
+    "BASIS_HOURS", "Cascade", "ClampWalk", "ClampedPath", "DepthRatio", "DragCost", "DragFrontier", "DragSchedule", "EvenDensity", "ExpectedPrice",
+    "Feedback", "FlowReading", "HOURS_PER_YEAR", "Haircut", "LIGHTER_CLAMP", "LIGHTER_HOURS", "LeverageLaw", "LoopThresholds",
+    "MONITORING", "Maker", "MakerQuotes", "MarkDrag", "RatchetDrag", "RatchetRange", "ReopeningRegression", "ReproductionEstimate",
+    "ScheduleCost", "Settled", "SizeTest", "Tipping", "Triggers", "Unfolding", "Valley", "account_triggers", "affordable_weight",
+    "amplification", "average_price_factor", "averaging_root", "averaging_thresholds", "bankruptcy_price", "basis_variance", "best_drag",
+    "borel_tanner", "break_even_notional", "carried_share", "cascade", "certainty_equivalent", "clamp_reach", "clamp_rest_premium",
+    "clamp_updates", "clamp_walk", "clamped_mark", "clamped_median_rise", "closed_depth_ratio", "common_volatility", "concession",
+    "constant_product_cost", "cover", "critical_depth", "critical_reproduction", "delay_response", "delay_root", "delay_thresholds",
+    "depth_cap", "dispersion_reproduction", "drag_cost", "drag_frontier", "effective_reproduction", "ema_drag_hours", "ema_half_life",
+    "ema_noise_ratio", "estimate_reproduction", "expected_shortfall", "farming_hours", "free_entry", "funding_response", "gap_variance",
+    "gpd_shortfall", "haircut_level", "headcount_depth", "hit_probability", "hold_cost", "idle_premium", "implied_residual", "keep_hours",
+    "keep_ratio", "keep_ratio_clamped", "keep_ratio_pieces", "keep_ratio_varying", "kou_overshoot", "kou_shortfall", "laplace_shortfall",
+    "liquidation_price", "lognormal_shortfall", "maker_aversion", "maker_quotes", "mark_drag", "median_push", "median_rise",
+    "merton_shortfall", "mixed_variance", "monitoring_overshoot", "newsvendor_fund", "normal_shortfall", "offered_size", "option_delta",
+    "option_price", "pareto_shortfall", "partial_liquidation", "pass_through", "pass_through_clamped", "pass_through_expecting", "pass_through_hours",
+    "pass_through_limit", "pass_through_pieces", "pass_through_varying", "payoff_funding", "perpetual_basis", "perpetual_ratio",
+    "phantom_loss", "phantom_weight", "protected_leverage", "queue_excess", "ratchet_drag", "ratchet_range", "read_regression",
+    "reanchor_hours", "reopening_regression", "reproduction_number", "reservation_shift", "ruin_probability", "schedule_cost", "settle",
+    "shortfall", "size_test", "slice_shift", "sliced", "slope_error", "stale_option", "step_clamp_rise", "t_expected_shortfall",
+    "t_shortfall", "tipping", "touch_and_recover", "twap_noise_variance", "twap_shortfall", "unfold", "valley",
 ]

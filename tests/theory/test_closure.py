@@ -5,7 +5,18 @@ import pytest
 from scipy.integrate import quad, solve_ivp
 from scipy.optimize import brentq
 
-from perpkit.theory import keep_ratio, pass_through, pass_through_limit
+from perpkit.theory import (
+    carried_share,
+    keep_hours,
+    keep_ratio,
+    keep_ratio_pieces,
+    keep_ratio_varying,
+    pass_through,
+    pass_through_hours,
+    pass_through_limit,
+    pass_through_pieces,
+    pass_through_varying,
+)
 
 HOURS = np.array([12.0, 24.0, 48.0, 65.5])
 DESIGNS = {
@@ -97,3 +108,142 @@ def test_venue_figure_in_both_readings():
     assert pass_through(1 / 8, 1.0, 72.0) == pytest.approx(0.875, abs=1e-6)
     assert pass_through(1 / 8, 8.0, 72.0) == pytest.approx(0.1, abs=1e-12)
     assert keep_ratio(1 / 8, 8.0, 18.42) == pytest.approx(0.1, abs=1e-4)
+
+
+def test_venue_figure_readings_do_not_agree_on_the_closure():
+    """Each reading has its own closure for the 10 %: 72 h, and 18.4 h. At either, the other says something else."""
+    assert pass_through_hours(0.1, 1 / 8, 8.0) == pytest.approx(72.0, rel=1e-12)
+    assert keep_hours(0.1, 1 / 8, 8.0) == pytest.approx(8 * np.log(10), rel=1e-12)
+    assert keep_ratio(1 / 8, 8.0, 72.0) == pytest.approx(np.exp(-9), rel=1e-9)
+    assert pass_through(1 / 8, 8.0, 8 * np.log(10)) == pytest.approx(1 / (1 + np.log(10)), rel=1e-12)
+    assert pass_through(1 / 8, 8.0, 48.0) == pytest.approx(0.1429, abs=5e-5) and keep_ratio(1 / 8, 8.0, 48.0) == pytest.approx(0.0025, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("kappa", "tau", "hours"), [(1 / 8, 8.0, 30.0), (1 / 16, 0.5, 0.4), (1 / 8, 24.0, 60.0), (1 / 8, np.inf, 5.0), (0.7, 1.0, 3.0)]
+)
+def test_hours_invert_both_readings(kappa, tau, hours):
+    assert pass_through_hours(pass_through(kappa, tau, hours), kappa, tau) == pytest.approx(hours, rel=1e-9)
+    assert keep_hours(keep_ratio(kappa, tau, hours), kappa, tau) == pytest.approx(hours, rel=1e-9)
+
+
+def test_a_share_never_reached_takes_for_ever():
+    assert pass_through_hours(0.8, 1 / 8, 1.0) == np.inf == keep_hours(0.8, 1 / 8, 1.0)
+    assert pass_through_hours(1.0, 1 / 8, 1.0) == 0.0 == keep_hours(1.0, 1 / 8, 1.0)
+
+
+PIECES = {
+    "week night, weekend, last hours": ([1 / 8, 1 / 16, 1 / 8], [1.0, 0.5, 2.0], [8.0, 40.0, 3.0]),
+    "funding off in the middle": ([1 / 8, 0.0, 1 / 4], [8.0, 8.0, 8.0], [24.0, 24.0, 6.0]),
+    "frozen, then listening": ([1 / 16, 1 / 16], [np.inf, 1.0], [10.0, 5.0]),
+    "above the line, then below": ([1.0, 0.1], [5.0, 2.0], [9.0, 4.0]),
+}
+
+
+@pytest.mark.parametrize("case", PIECES)
+def test_pieces_solve_the_riccati_equation(case):
+    """Backward from 1 with each piece's rules in turn, by an adaptive solver."""
+    kappas, taus, hours = PIECES[case]
+    ratio, expected = 1.0, [1.0]
+    for kappa, tau, length in list(zip(kappas, taus, hours, strict=True))[::-1]:
+        flow = lambda _, r, k=kappa, t=tau: (1 / t - k) * r - r**2 / t  # noqa: E731
+        ratio = solve_ivp(flow, (0, length), [ratio], method="DOP853", rtol=1e-11, atol=1e-14).y[0, -1]
+        expected.insert(0, ratio)
+    np.testing.assert_allclose(pass_through_pieces(kappas, taus, hours), expected, rtol=1e-8)
+    # The rules at their mean are another contract: an answer built on averages would be seen.
+    mean = pass_through(np.average(kappas, weights=hours), 1 / np.average(1 / np.array(taus), weights=hours), sum(hours))
+    assert abs(mean / expected[0] - 1) > 1e-3
+
+
+@pytest.mark.parametrize("case", PIECES)
+def test_pieces_are_the_price_from_which_funding_lands_on_the_news(case):
+    """Forward in time, price and oracle together, as the holder sees it."""
+    kappas, taus, hours = PIECES[case]
+
+    def landing(start):
+        state = [start, 0.0]
+        for kappa, tau, length in zip(kappas, taus, hours, strict=True):
+            flow = lambda _, y, k=kappa, t=tau: [k * (y[0] - y[1]), (y[0] - y[1]) / t]  # noqa: E731
+            state = solve_ivp(flow, (0, length), state, method="DOP853", rtol=1e-11, atol=1e-13).y[:, -1]
+        return state[0] - 1.0
+
+    assert pass_through_pieces(kappas, taus, hours)[0] == pytest.approx(brentq(landing, 1e-6, 1.0, xtol=1e-13), rel=1e-7)
+
+
+def test_equal_pieces_are_one_piece():
+    lengths = np.array([5.0, 0.0, 13.0, 30.0])
+    left = np.append(np.cumsum(lengths[::-1])[::-1], 0.0)
+    for kappa, tau in ((1 / 8, 8.0), (1 / 16, 0.5), (1 / 8, 24.0), (0.0, 1.0), (1 / 8, np.inf)):
+        np.testing.assert_allclose(pass_through_pieces(kappa, tau, lengths), pass_through(kappa, tau, left), rtol=1e-13)
+        assert keep_ratio_pieces(kappa, tau, lengths) == pytest.approx(keep_ratio(kappa, tau, 48.0), abs=1e-14)
+
+
+def test_pieces_neither_overflow_nor_forget():
+    """A pinned day before the end leaves R near e^{-1000}; earlier rules that listen bring it back to their own limit."""
+    found = pass_through_pieces([0.1, 10.0], [1.0, np.inf], [2_000.0, 100.0])
+    np.testing.assert_allclose(found, [0.9, 0.0, 1.0], atol=1e-12)
+
+
+def test_late_funding_is_forgotten_below_the_line():
+    """The same funding, a charge of one hour in the first or the last hours of a weekend: early it counts in full, late it is forgotten."""
+    early = pass_through_pieces([1 / 8, 0.0], 1.0, [1.0, 47.0])[0]
+    late = pass_through_pieces([0.0, 1 / 8], 1.0, [47.0, 1.0])[0]
+    assert 1 - late < 1e-15 < 0.06 < 1 - early
+    # And the integral behind it: 1/R - 1 = int kappa(s) e^{int_s^u a}, a = -1 where there is no funding.
+    assert 1 / early - 1 == pytest.approx(quad(lambda s: 1 / 8 * np.exp((1 / 8 - 1) * s), 0, 1)[0], rel=1e-12)
+
+
+def test_varying_rules():
+    """A smooth schedule against a thousand constant pieces, and a schedule with jumps against its pieces."""
+    kappa = lambda t: 1 / 16 * (1 + 0.8 * np.sin(t / 5))  # noqa: E731
+    tau = lambda t: 1.0 + 0.05 * t  # noqa: E731
+    middle = (np.arange(4_000) + 0.5) * 48 / 4_000
+    fine = np.full(4_000, 48 / 4_000)
+    assert pass_through_varying(kappa, tau, 48.0) == pytest.approx(pass_through_pieces(kappa(middle), tau(middle), fine)[0], rel=1e-6)
+    assert keep_ratio_varying(kappa, tau, 48.0) == pytest.approx(keep_ratio_pieces(kappa(middle), tau(middle), fine), rel=1e-5)
+    step = lambda first, last: lambda t: first if t < 8.0 else last  # noqa: E731
+    found = pass_through_varying(step(1 / 8, 1 / 16), step(1.0, 0.5), 30.0, breaks=[8.0])
+    assert found == pytest.approx(pass_through_pieces([1 / 8, 1 / 16], [1.0, 0.5], [8.0, 22.0])[0], rel=1e-8)
+    found = keep_ratio_varying(step(1 / 8, 1 / 16), step(1.0, 0.5), 30.0, breaks=[8.0])
+    assert found == pytest.approx(keep_ratio_pieces([1 / 8, 1 / 16], [1.0, 0.5], [8.0, 22.0]), abs=1e-9)
+    assert pass_through_varying(1 / 8, np.inf, 10.0) == pytest.approx(np.exp(-1.25), rel=1e-8)
+
+
+def test_keep_ratio_pieces_by_hand():
+    """Gap 1 at the close; 8 h at tau 1 h, then 0.5 h: the funding on it, by quadrature of the gap."""
+    gap = lambda t: np.exp(-t) if t < 2 else np.exp(-2 - (t - 2) / 0.5)  # noqa: E731
+    paid = quad(lambda t: gap(t) / 8, 0, 2)[0] + quad(lambda t: gap(t) / 16, 2, 6)[0]
+    assert keep_ratio_pieces([1 / 8, 1 / 16], [1.0, 0.5], [2.0, 4.0]) == pytest.approx(1 - paid, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kappa", "tau", "hours"), [(1 / 8, 8.0, 48.0), (1 / 16, 1.0, 5.0), (1 / 8, np.inf, 20.0), (1 / 8, 24.0, 30.0), (0.0, 1.0, 9.0)]
+)
+def test_carried_share_is_the_price_on_its_way(kappa, tau, hours):
+    since = np.array([0.0, 0.3, 2.0, 0.8 * hours, hours])
+    flow = lambda _, y: [kappa * (y[0] - y[1]), (y[0] - y[1]) / tau]  # noqa: E731
+    path = solve_ivp(flow, (0, hours), [pass_through(kappa, tau, hours), 0.0], t_eval=since, method="DOP853", rtol=1e-12, atol=1e-14).y[0]
+    found = carried_share(kappa, tau, hours, since)
+    np.testing.assert_allclose(found, path, rtol=1e-8)
+    np.testing.assert_allclose(found, pass_through(kappa, tau, hours) / np.asarray(pass_through(kappa, tau, since)), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("hours", lambda: pass_through_pieces(0.1, 1.0, 48.0)),
+        ("hours", lambda: pass_through_pieces(0.1, 1.0, [-1.0, 2.0])),
+        ("kappa", lambda: pass_through_pieces([0.1, 0.1, 0.1], 1.0, [1.0, 2.0])),
+        ("tau", lambda: keep_ratio_pieces(0.1, [1.0, 0.0], [1.0, 2.0])),
+        ("breaks", lambda: pass_through_varying(0.1, 1.0, 48.0, breaks=[50.0])),
+        ("kappa", lambda: pass_through_varying(lambda t: -t, 1.0, 48.0)),
+        ("tau", lambda: keep_ratio_varying(0.1, lambda t: 1 - t, 48.0)),
+        ("ratio", lambda: pass_through_hours(0.0, 0.1, 1.0)),
+        ("kappa", lambda: pass_through_hours(0.5, 0.0, 1.0)),
+        ("ratio", lambda: keep_hours(1.1, 0.1, 1.0)),
+        ("since", lambda: carried_share(0.1, 1.0, 4.0, 5.0)),
+    ],
+)
+def test_bad_input_is_named(name, call):
+    with pytest.raises(ValueError, match=name):
+        call()
