@@ -9,15 +9,15 @@ import pandas as pd
 from scipy import stats
 
 from perpkit import data, gaps, priors
-from perpkit._emcee import Schedule, walk
+from perpkit._emcee import Schedule, generator, walk
 from perpkit._likelihood import LIKELIHOODS
 from perpkit._parts import check_draw
-from perpkit._volatility import with_history
+from perpkit._volatility import measure, with_history
 
 _FEWEST = 100
 _SHORT = Schedule(ensembles=1, burn=400, steps=360, keep=36)
 # One ensemble, and so far between draws that they count as independent: 8 x 16 less one makes 128 equally likely ranks.
-_APART = Schedule(ensembles=1, burn=400, steps=240, keep=8)
+_APART = Schedule(ensembles=1, walkers=16, burn=240, steps=160, keep=8)
 _RANKS = 127
 _BINS = 16
 _LAGS = 5
@@ -26,9 +26,10 @@ _LAGS = 5
 def rolling(
     symbol: str,
     law: str = "t",
-    volatility: bool = False,
+    volatility: bool | str = False,
     first: str = "2018-01-01",
     refit: str = "YS",
+    years: int | None = None,
     rng: int | np.random.Generator = 1,
     kind: str = "weekend",
     prior: str | priors.Prior = "default",
@@ -38,7 +39,7 @@ def rolling(
     """Probability integral transforms of gaps that the law had not seen: each gap's share under the predictive law from gaps before.
 
     The law is fitted at ``first`` and at each later date of the frequency ``refit`` (a pandas offset; ``"YS"``, the start of a year), to all gaps
-    that opened before, by one shorter ensemble. A volatility model is read at the volatility known at the close before the gap.
+    that opened before, or in the last ``years`` before, by one shorter ensemble. A volatility model is read at the volatility known at the close before the gap.
 
     Returns
     -------
@@ -50,10 +51,13 @@ def rolling(
         As ``posterior``; if ``first`` or ``refit`` is no date or offset; or if fewer than 100 gaps opened before ``first`` or none after.
     """
     generator = np.random.default_rng(rng)
-    chosen = priors.choose(law, prior, volatility)
+    measured = measure(volatility)
+    if years is not None and (isinstance(years, bool) or not isinstance(years, (int, np.integer)) or years < 1):
+        raise ValueError(f"years is a whole number of 1 or more, or None for all that came before; got {years!r}")
+    chosen = priors.choose(law, prior, measured is not None)
     begin = data.day("first", first)
-    if volatility:
-        sample, unit = with_history(symbol, kind, None, None, table)
+    if measured:
+        sample, unit = with_history(symbol, kind, None, None, table, measured)
     else:
         sample = gaps.empirical(symbol, kind, table=table)
         unit = np.ones(len(sample))
@@ -66,11 +70,11 @@ def rolling(
         raise ValueError(f"refit is a pandas offset, such as 'YS' or 'QS'; got {refit!r}") from None
     family, parts = LIKELIHOODS[law], []
     for start, stop in zip(starts, [*starts[1:], pd.Timestamp.max]):
-        seen = sample.dates < start
+        seen = (sample.dates < start) & (True if years is None else sample.dates >= start - pd.DateOffset(years=years))
         due = (sample.dates >= start) & (sample.dates < stop)
         if not due.any():
             continue
-        found = walk(chosen, sample.gaps[seen] / unit[seen], generator, schedule).parameters
+        found = walk(chosen, sample.gaps[seen] / unit[seen], stream, schedule).parameters
         *shapes, loc, scale = (values.reshape(-1, 1) for values in family.native(*found.values()))
         share = family.dist.cdf(sample.gaps[due] / unit[due], *shapes, loc=loc, scale=scale).mean(axis=0)
         parts.append(pd.DataFrame({"open_date": sample.dates[due], "gap": sample.gaps[due], "pit": share, "n_fit": int(seen.sum())}))
@@ -172,6 +176,6 @@ def rank_test(ranks: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame over the parameters: ``chi2`` with 15 degrees of freedom, and ``p``. With several parameters judge the smallest p times their number.
     """
-    counts = {name: np.bincount(column // (( _RANKS + 1) // _BINS), minlength=_BINS) for name, column in ranks.items()}
+    counts = {name: np.bincount(column // ((_RANKS + 1) // _BINS), minlength=_BINS) for name, column in ranks.items()}
     tests = {name: stats.chisquare(count) for name, count in counts.items()}
     return pd.DataFrame({name: {"chi2": test.statistic, "p": test.pvalue} for name, test in tests.items()}).T.rename_axis("parameter")

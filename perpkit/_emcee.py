@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import emcee
 import numpy as np
@@ -51,6 +52,15 @@ class Walk:
     accepted: float
 
 
+def generator(rng: int | np.random.Generator) -> np.random.Generator:
+    """The generator, or a new one from a seed."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, bool) or not isinstance(rng, (int, np.integer)) or rng < 0:
+        raise ValueError(f"rng is a seed of 0 or more, or a numpy Generator; got {rng!r}")
+    return np.random.default_rng(rng)
+
+
 def log_posterior(prior: Prior, x: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Function from points of the line, shape (walkers, parameters), to the log posterior of gaps ``x`` there, up to a constant."""
     likelihood = LIKELIHOODS[prior.law]
@@ -68,8 +78,8 @@ def log_posterior(prior: Prior, x: np.ndarray) -> Callable[[np.ndarray], np.ndar
 def walk(prior: Prior, x: np.ndarray, rng: np.random.Generator, schedule: Schedule) -> Walk:
     """Draws from the posterior of the prior's law given the gaps ``x``, shape (n,).
 
-    emcee draws from a ``RandomState`` of its own, set by the ``random_state`` of its initial ``State`` from ``rng``: the same generator
-    state gives the same draws, and numpy's global state is neither read nor moved.
+    emcee draws from a ``RandomState`` of its own, set from ``rng`` by the ``random_state`` of its initial ``State``: the same generator state
+    gives the same draws, whatever numpy's global state is, and that does not move.
     """
     log_prob, dimensions = log_posterior(prior, x), len(prior.names)
     chains, times, accepted = [], [], []
@@ -111,24 +121,33 @@ def _bent(seen: np.ndarray) -> emcee.moves.MHMove:
         bends.append(bend)
         widths.append((y[:, k] - _quadratic(y, k) @ bend).std())
 
-    def log_density(points):
+    def log_density(noise):
+        return -(_TAIL + dimensions) / 2.0 * np.log1p((noise**2).sum(axis=1) / _TAIL)
+
+    def noise_at(points):
         y = (points - mean) / sd
-        noise = [(y[:, k] - _quadratic(y, k) @ bends[k]) / widths[k] for k in range(dimensions)]
-        return -(_TAIL + dimensions) / 2.0 * np.log1p(np.square(noise).sum(axis=0) / _TAIL)
+        return np.column_stack([(y[:, k] - _quadratic(y, k) @ bends[k]) / widths[k] for k in range(dimensions)])
 
     def propose(points, random):
         noise = random.standard_normal(points.shape) / np.sqrt(random.chisquare(_TAIL, (len(points), 1)) / _TAIL)
         y = np.empty_like(noise)
         for k in range(dimensions):
             y[:, k] = _quadratic(y, k) @ bends[k] + widths[k] * noise[:, k]
-        new = mean + sd * y
-        return new, log_density(points) - log_density(new)
+        return mean + sd * y, log_density(noise_at(points)) - log_density(noise)
 
     return emcee.moves.MHMove(propose)
 
 
+@lru_cache(maxsize=None)
+def _pairs(k: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.tril_indices(k)
+
+
 def _quadratic(y: np.ndarray, k: int) -> np.ndarray:
     """One, the first k coordinates, and their products by twos."""
-    first = y[:, :k]
-    rows, columns = np.tril_indices(k)
-    return np.hstack([np.ones((len(y), 1)), first, first[:, rows] * first[:, columns]])
+    rows, columns = _pairs(k)
+    out = np.empty((len(y), 1 + k + rows.size))
+    out[:, 0] = 1.0
+    out[:, 1 : k + 1] = y[:, :k]
+    np.multiply(y[:, rows], y[:, columns], out=out[:, k + 1 :])
+    return out

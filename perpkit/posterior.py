@@ -18,10 +18,10 @@ import xarray as xr
 from perpkit import gaps, priors
 from perpkit._arviz import az
 from perpkit._calibration import calibration, rank_statistics, rank_test, rolling
-from perpkit._emcee import Schedule, walk
+from perpkit._emcee import Schedule, generator, walk
 from perpkit._likelihood import LIKELIHOODS, Likelihood
 from perpkit._replicate import tail_checks
-from perpkit._volatility import trailing_volatility, with_history
+from perpkit._volatility import measure, trailing_volatility, with_history
 from perpkit.laws import Empirical
 from perpkit.predictive import Predictive
 
@@ -142,7 +142,7 @@ class Posterior:
 def posterior(
     symbol: str,
     law: str = "t",
-    volatility: bool = False,
+    volatility: bool | str = False,
     rng: int | np.random.Generator = 1,
     kind: str = "weekend",
     start: str | None = None,
@@ -156,7 +156,8 @@ def posterior(
     Parameters
     ----------
     law : ``"normal"``, ``"t"``, ``"skew-t"``, ``"laplace"``, ``"kou"`` or ``"tempered-t"``.
-    volatility : divide each gap by the volatility before it; the gaps without 20 daily returns before them are left out.
+    volatility : divide each gap by the volatility before it, a measure of :func:`trailing_volatility`: ``"days"`` (the same as True) or
+        ``"nights"``. The gaps without 20 days before them are left out.
     rng : seed or generator: the same one gives the same draws, bit for bit.
     prior : a name in ``priors.NAMES``, or a :class:`perpkit.priors.Prior` of the law.
     table : closures to use in place of ``closures.csv``; with ``volatility`` of every kind.
@@ -167,18 +168,19 @@ def posterior(
     ValueError
         As :func:`perpkit.gaps.empirical`; if law or prior is unknown or they differ; or if fewer than 20 gaps are left or they do not vary.
     """
-    chosen = priors.choose(law, prior, volatility)
-    generator = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(_seed(rng))
-    if volatility:
-        sample, scale = with_history(symbol, kind, start, end, table)
+    measured = measure(volatility)
+    chosen = priors.choose(law, prior, measured is not None)
+    stream = generator(rng)
+    if measured:
+        sample, scale = with_history(symbol, kind, start, end, table, measured)
     else:
         sample, scale = gaps.empirical(symbol, kind, start, end, table), None
     if len(sample) < _FEWEST or not np.ptp(sample.gaps) > 0.0:
         raise ValueError(f"{sample.name} has {len(sample)} gaps, {_FEWEST} that differ are the fewest for a posterior; widen the choice")
     unit = np.ones(len(sample)) if scale is None else scale
-    found = walk(chosen, sample.gaps / unit, generator, schedule)
-    idata = _inference_data(chosen, sample, unit, found.parameters, generator)
-    name = f"{sample.name}, {law} posterior" + (" over volatility" if volatility else "")
+    found = walk(chosen, sample.gaps / unit, stream, schedule)
+    idata = _inference_data(chosen, sample, unit, found.parameters, stream)
+    name = f"{sample.name}, {law} posterior" + (f" over volatility of {measured}" if measured else "")
     return Posterior(name, law, chosen, sample, scale, idata, pd.Series(found.times, name="steps"), found.accepted)
 
 
@@ -224,7 +226,7 @@ def compare(posts: Mapping[str, Posterior] | Sequence[Posterior]) -> pd.DataFram
 def sensitivity(
     symbol: str,
     law: str = "t",
-    volatility: bool = False,
+    volatility: bool | str = False,
     margin: float = 0.1,
     rivals: Mapping[str, priors.Prior] | Sequence[str] = priors.NAMES,
     rng: int | np.random.Generator = 1,
@@ -243,8 +245,9 @@ def sensitivity(
 
     Returns
     -------
-    DataFrame over the priors, columns (quantity, ``mean`` and ``sd``) for each parameter and (``long`` and ``short``, ``mean``, ``low`` and
-    ``high``), the last two the ends of the 90 % interval over draws. Where a short's mean loss does not exist it is infinite.
+    DataFrame over the priors, columns (quantity, ``mean`` and ``sd``) for each parameter; (``long`` and ``short``, ``mean``, ``low`` and
+    ``high``), the last two the ends of the 90 % interval over draws, infinite where a short's mean loss does not exist; and (``chains``,
+    ``r_hat``), the largest, because a rival prior may be harder to walk.
 
     Raises
     ------
@@ -254,7 +257,7 @@ def sensitivity(
     named = dict(rivals) if isinstance(rivals, Mapping) else {name: name for name in rivals}
     if not named:
         raise ValueError("sensitivity needs at least one prior to compare")
-    seed = int(rng.integers(2**63)) if isinstance(rng, np.random.Generator) else _seed(rng)
+    seed = int(generator(rng).integers(2**63))
     rows = {}
     for name, prior in named.items():
         post = posterior(symbol, law, volatility, seed, prior=prior, schedule=schedule, **choice)
@@ -263,7 +266,7 @@ def sensitivity(
         for side, loss in _losses(post, margin, at).items():
             low, high = np.quantile(loss, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0]) if np.isfinite(loss).all() else (np.inf, np.inf)
             row |= {(side, "mean"): loss.mean(), (side, "low"): low, (side, "high"): high}
-        rows[name] = row
+        rows[name] = row | {("chains", "r_hat"): post.summary()["r_hat"].max()}
     frame = pd.DataFrame.from_dict(rows, orient="index").rename(columns={"std": "sd"}, level=1)
     return frame.rename_axis("prior")
 
@@ -319,9 +322,3 @@ def _inference_data(prior: priors.Prior, sample: Empirical, unit: np.ndarray, wa
         observed_data=xr.Dataset({"gap": ("open_date", sample.gaps)}, {"open_date": sample.dates}),
         posterior_predictive=dataset({"gap": replicas}, some),
     )
-
-
-def _seed(rng: int) -> int:
-    if isinstance(rng, bool) or not isinstance(rng, (int, np.integer)) or rng < 0:
-        raise ValueError(f"rng is a seed of 0 or more, or a numpy Generator; got {rng!r}")
-    return int(rng)
