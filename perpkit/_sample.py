@@ -73,7 +73,7 @@ class Empirical(Law):
         return True
 
     def tail_share(self, margin: float, side: str = "long") -> float:
-        """0: a sample has nothing beyond its record. Errors of :meth:`shortfall`."""
+        """0: a sample has nothing beyond its record. Errors of ``shortfall``."""
         self.shortfall(margin, side)
         return 0.0
 

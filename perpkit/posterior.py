@@ -19,7 +19,7 @@ from perpkit import gaps, priors
 from perpkit._arviz import az
 from perpkit._calibration import calibration, rank_statistics, rank_test, rolling
 from perpkit._emcee import Schedule, generator, walk
-from perpkit._likelihood import LIKELIHOODS, Likelihood
+from perpkit._likelihood import LIKELIHOODS
 from perpkit._replicate import tail_checks
 from perpkit._volatility import measure, trailing_volatility, with_history
 from perpkit.laws import Empirical
@@ -66,7 +66,7 @@ class Posterior:
     accepted: float
 
     @property
-    def family(self) -> Likelihood:
+    def family(self):
         """Density and draws of the law."""
         return LIKELIHOODS[self.law]
 

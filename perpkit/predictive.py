@@ -96,7 +96,7 @@ class Predictive(Law):
         return out
 
     def members_shortfall(self, margin: float, side: str = "long") -> np.ndarray:
-        """:meth:`shortfall` under each draw, shape (draws,). Errors as there."""
+        """``shortfall`` under each draw, shape (draws,). Errors as there."""
         if not (np.isfinite(margin) and margin >= 0.0):
             raise ValueError(f"margin is collateral as a share of notional, a finite number of 0 or more; got {margin!r}")
         return self._members_shortfall(float(margin), self._sign(side))
