@@ -50,7 +50,7 @@ def rolling(
     ValueError
         As ``posterior``; if ``first`` or ``refit`` is no date or offset; or if fewer than 100 gaps opened before ``first`` or none after.
     """
-    generator = np.random.default_rng(rng)
+    stream = generator(rng)
     measured = measure(volatility)
     if years is not None and (isinstance(years, bool) or not isinstance(years, (int, np.integer)) or years < 1):
         raise ValueError(f"years is a whole number of 1 or more, or None for all that came before; got {years!r}")

@@ -144,7 +144,7 @@ def test_common_shocks_make_differences_cheap():
     machine = small_machine()
     other = pk.replace(machine, band=pk.ratchet(0.045))
     accounts = pk.Accounts.sample(400, rng=1)
-    ens = pk.ensemble({"a": machine, "b": other}, accounts, pk.Closure(6.0), pk.gaps.empirical("TSLA"), n=1024, rng=2, stratify=False)
+    ens = pk.ensemble({"a": machine, "b": other}, accounts, pk.Closure(6.0), pk.gaps.empirical("TSLA"), n=1024, rng=2, sampling="independent")
     a, b = (ens["shortfall"].sel(machine=k) for k in "ab")
     paired, apart = pk.estimate(a, minus=b).se, math.hypot(pk.estimate(a).se, pk.estimate(b).se)
     assert 0 < paired < 0.5 * apart
