@@ -5,7 +5,7 @@ The surface is small: a :class:`Machine` (a venue's rules), :class:`Accounts`, a
 judge the other.
 """
 
-from perpkit import base, data, gaps, limits, nights, plots, studies, theory, windows
+from perpkit import base, data, gaps, limits, nights, plots, runs, studies, theory, windows
 from perpkit.accounts import Accounts
 from perpkit.band import Band, no_band, ratchet, static_band
 from perpkit.book import Book
@@ -32,5 +32,5 @@ __all__ = [
     "OUTCOMES", "POCKETS", "Accounts", "Backstop", "Band", "BaseCase", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding",
     "LedgerError", "Liquidation", "Machine", "Margin", "Mark", "Median", "Mid", "Oracle", "OracleMark", "Report", "Run", "Value", "base",
     "base_case", "closures", "credible", "data", "ensemble", "estimate", "frozen_oracle", "gaps", "impact_oracle", "mark_rule", "no_band",
-    "no_oracle", "plots", "ratchet", "replace", "rulebook", "simulate", "static_band", "studies", "theory", "venue", "venues",
+    "no_oracle", "plots", "ratchet", "replace", "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue", "venues",
 ]  # fmt: skip

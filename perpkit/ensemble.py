@@ -1,15 +1,16 @@
 """Ensemble: many weekends, many machines, the same shocks.
 
 Weekends are drawn in chunks with a stream of their own, so a result does not depend on workers, executor or how chunks are grouped into
-blocks. All machines of a call live through the same weekends (common random numbers), drawn once.
+blocks. All machines of a call live through the same weekends (common random numbers), drawn once. A run may leave its finished blocks in a
+store (``runs.py``) and continue from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from concurrent.futures import FIRST_COMPLETED
-from os import cpu_count
+from os import PathLike, cpu_count
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -21,9 +22,12 @@ from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.engine import CHUNK, Tables, as_seed, check, draw, verify
 from perpkit.machine import Machine
+from perpkit.runs import SOURCE, Store, identity
 
 BLOCK = 8
 """Chunks in one task. Only a matter of overhead and memory; results do not depend on it."""
+TASKS = 4
+"""Tasks for each core of this machine that an executor is handed at a time."""
 SAMPLING = {"stratified": "stratified", "sobol": "sobol", "independent": "sample"}
 """Ways to draw the gaps of an ensemble, and the method of a law that does it."""
 _NO_TRACE = np.zeros((0, len(kernel.TRACE)))
@@ -54,6 +58,9 @@ def ensemble(
     sampling: str = "stratified",
     block: int = BLOCK,
     progress: bool = False,
+    outcomes: Sequence[str] = kernel.OUTCOMES,
+    store: str | PathLike | None = None,
+    tasks: int | None = None,
 ) -> xr.Dataset:
     """Run weekends through machines on common shocks.
 
@@ -65,11 +72,16 @@ def ensemble(
     gaps : a law of the log gap, or an array of log gaps. An array is used in order and again from its start.
     n : number of weekends; by default the length of the array.
     rng : seed or generator.
-    executor : any ``concurrent.futures.Executor``; by default a pool of one thread a core.
+    executor : any ``concurrent.futures.Executor``; by default a pool of one thread a core. A Dask cluster gives one by
+        ``distributed.Client(...).get_executor()``.
     sampling : how gaps are drawn from a law: ``"stratified"``, one in each of ``n`` equally likely strata; ``"sobol"``, at scrambled Sobol
         points, ``n`` a power of two; both in order, lowest first. Or ``"independent"``.
     block : chunks of 64 weekends in one task.
     progress : show a bar.
+    outcomes : which to keep. All of a billion weekends are 200 GB a machine.
+    store : a folder for finished blocks. If it holds some of this run, only the others are run: a run that was killed loses the blocks in
+        flight. Give larger blocks than the default, of some seconds each. Results are those of an uninterrupted run, bit for bit.
+    tasks : most blocks handed to the executor at a time; by default four for each core of this machine. A cluster wants twice its cores.
 
     Returns
     -------
@@ -81,9 +93,12 @@ def ensemble(
     Raises
     ------
     ValueError
-        If a parameter is out of range or an account does not fit a machine, before anything runs.
+        If a parameter is out of range, an account does not fit a machine, or the store holds a run with another seed, version, machine or
+        population, before anything runs.
     LedgerError
         If money appeared or vanished in any weekend; the message names seed and weekend.
+    RuntimeError
+        If a worker of the executor runs another version of the package.
     """
     by_name = {machines.name: machines} if isinstance(machines, Machine) else dict(machines)
     if not by_name:
@@ -93,39 +108,46 @@ def ensemble(
     holders = {name: accounts[name] if isinstance(accounts, Mapping) else accounts for name in by_name}
     for name, machine in by_name.items():
         check(machine, holders[name])
-    if block < 1 or int(block) != block:
-        raise ValueError(f"block is a number of chunks, 1 or more; got {block!r}")
+    for name, number, what in (("block", block, "a number of chunks"), ("tasks", tasks, "a number of blocks")):
+        if number is not None and (number < 1 or int(number) != number):
+            raise ValueError(f"{name} is {what}, 1 or more; got {number!r}")
+    kept = _columns(outcomes)
     seed = as_seed(rng)
     drawn, sampling, record = _gaps(gaps, n, seed, sampling)
-    count = len(drawn)
-    columns = len(kernel.OUTCOMES)
-    result = np.empty((len(by_name), count, columns))
-    span = block * CHUNK
-    jobs = [(start, drawn[start : start + span]) for start in range(0, count, span)]
+    count, span = len(drawn), block * CHUNK
+    result = np.empty((len(by_name), count, len(kept)))
+    done = set()
+    shelf = None
+    if store is not None:
+        shelf = Store(store, identity(by_name, holders, closure, drawn, seed=seed, weekends=count, block=block, outcomes=" ".join(kept)))
+        for start, rows in shelf.blocks():
+            result[:, start : start + rows.shape[1]] = rows
+            done.add(start)
+    jobs = ((start, drawn[start : start + span]) for start in range(0, count, span) if start not in done)
     machines_held = [(machine, holders[name]) for name, machine in by_name.items()]
     own = executor is None
     pool = ThreadPoolExecutor(cpu_count()) if own else executor
     try:
-        with tqdm(total=count, unit="weekend", disable=not progress) as bar:
-            for start, rows in _in_flight(pool, jobs, machines_held, closure, seed):
-                result[:, start : start + rows.shape[1]] = rows
-                bar.update(rows.shape[1])
+        with tqdm(total=count, initial=min(len(done) * span, count), unit="weekend", disable=not progress) as bar:
+            for start, rows in _in_flight(pool, tasks or TASKS * (cpu_count() or 1), jobs, machines_held, closure, seed, kept):
+                stop = start + rows.shape[1]
+                result[:, start:stop] = rows
+                if shelf is not None:
+                    shelf.save(start, _as_block(rows, list(by_name), kept, start, drawn[start:stop]))
+                bar.update(stop - start)
     finally:
         if own:
             pool.shutdown(cancel_futures=True)
-    for k, (machine, _) in enumerate(machines_held):
-        verify(result[k], machine, seed, 0)
     distinct = count if isinstance(gaps, GapLaw) else np.size(gaps)
-    return _label(result, list(by_name), drawn, seed, sampling, record, distinct)
+    return _label(result, list(by_name), kept, drawn, seed, sampling, record, distinct)
 
 
-def _in_flight(pool: Executor, jobs, machines, closure, seed):
-    """Results as they arrive, with a bounded number of tasks waiting, so that memory does not grow with their number."""
+def _in_flight(pool: Executor, room: int, jobs: Iterable[tuple[int, np.ndarray]], *common) -> Iterator[tuple[int, np.ndarray]]:
+    """Results as they arrive, with at most ``room`` tasks waiting, so that memory does not grow with their number."""
     queue, waiting = iter(jobs), {}
-    room = 4 * (cpu_count() or 1)
     while True:
         while len(waiting) < room and (job := next(queue, None)) is not None:
-            waiting[pool.submit(_block, machines, closure, seed, *job)] = job[0]
+            waiting[pool.submit(_block, SOURCE, *common, *job)] = job[0]
         if not waiting:
             return
         done, _ = wait(waiting, return_when=FIRST_COMPLETED)
@@ -133,8 +155,10 @@ def _in_flight(pool: Executor, jobs, machines, closure, seed):
             yield waiting.pop(future), future.result()
 
 
-def _block(machines, closure: Closure, seed: int, start: int, gaps: np.ndarray) -> np.ndarray:
+def _block(source: str, machines, closure: Closure, seed: int, outcomes: Sequence[str], start: int, gaps: np.ndarray) -> np.ndarray:
     """Outcomes of the weekends from ``start``, shape (machines, weekends, outcomes). A chunk at a time, so that memory stays bounded."""
+    if source != SOURCE:
+        raise RuntimeError(f"this worker runs perpkit {SOURCE} and the caller {source}; install one version everywhere")
     tables = [Tables(machine, accounts, closure) for machine, accounts in machines]
     out = np.empty((len(tables), len(gaps), len(kernel.OUTCOMES)))
     normals = np.empty((CHUNK, closure.closed_steps + closure.open_steps, 2))
@@ -143,7 +167,23 @@ def _block(machines, closure: Closure, seed: int, start: int, gaps: np.ndarray) 
         shocks = draw(seed, (start + at) // CHUNK, len(part), part, closure, out=normals)
         for k, table in enumerate(tables):
             table.run(shocks, out[k, at : at + len(part)], _NO_TRACE, _NO_EVENTS)
-    return out
+    for k, (machine, _) in enumerate(machines):
+        verify(out[k], machine, seed, start)
+    return out if len(outcomes) == out.shape[2] else out[:, :, [kernel.OUTCOMES.index(name) for name in outcomes]]
+
+
+def _columns(outcomes: Sequence[str]) -> tuple[str, ...]:
+    """The outcomes to keep, in the engine's order."""
+    wanted = {outcomes} if isinstance(outcomes, str) else set(outcomes)
+    unknown = sorted(wanted - set(kernel.OUTCOMES))
+    if unknown or not wanted:
+        raise ValueError(f"outcomes are one or more of {', '.join(kernel.OUTCOMES)}; got {unknown or outcomes!r}")
+    return tuple(name for name in kernel.OUTCOMES if name in wanted)
+
+
+def _as_block(rows: np.ndarray, names: list[str], outcomes: Sequence[str], start: int, gaps: np.ndarray) -> xr.DataArray:
+    coords = {"machine": names, "weekend": np.arange(start, start + len(gaps)), "outcome": list(outcomes), "gap": ("weekend", gaps)}
+    return xr.DataArray(rows, coords, ("machine", "weekend", "outcome"), "outcomes")
 
 
 def _gaps(gaps, n: int | None, seed: int, sampling: str) -> tuple[np.ndarray, str, tuple[float, float] | None]:
@@ -178,10 +218,10 @@ _UNITS = {
 }
 
 
-def _label(result, names, gaps, seed, sampling, record, distinct) -> xr.Dataset:
+def _label(result, names, outcomes, gaps, seed, sampling, record, distinct) -> xr.Dataset:
     data = {
         name: (("machine", "weekend"), result[:, :, j], {"units": _UNITS.get(name, "share of open interest")})
-        for j, name in enumerate(kernel.OUTCOMES)
+        for j, name in enumerate(outcomes)
     }
     attrs = {"seed": str(seed), "sampling": sampling, "distinct": min(distinct, len(gaps))} | ({"record": list(record)} if record else {})
     for variable in data.values():

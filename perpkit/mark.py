@@ -103,8 +103,14 @@ class Mark:
 
     def __setstate__(self, state: dict) -> None:
         if state["function"] is not None:
-            state["function"] = pickle.loads(state["function"])
+            state["function"] = _function(state["function"])
         self.__dict__.update(state)
+
+
+@lru_cache(maxsize=256)
+def _function(pickled: bytes) -> Callable:
+    """A rule that has travelled, the same object each time it arrives: every task of a cluster brings it, and it is compiled once."""
+    return pickle.loads(pickled)
 
 
 def _unused(quotes, oracle, state, params):
