@@ -16,6 +16,7 @@ from perpkit.estimate import Credible, Estimate, credible, estimate
 from perpkit.funding import Funding
 from perpkit.kernel import OUTCOMES
 from perpkit.ledger import POCKETS, LedgerError
+from perpkit.liquidity import Liquidity
 from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
 from perpkit.mark import Blend, Mark, Median, Mid, OracleMark, mark_rule
@@ -30,7 +31,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "OUTCOMES", "POCKETS", "Accounts", "Backstop", "Band", "BaseCase", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding",
-    "LedgerError", "Liquidation", "Machine", "Margin", "Mark", "Median", "Mid", "Oracle", "OracleMark", "Report", "Run", "Value", "base",
+    "LedgerError", "Liquidation", "Liquidity", "Machine", "Margin", "Mark", "Median", "Mid", "Oracle", "OracleMark", "Report", "Run", "Value", "base",
     "base_case", "closures", "credible", "data", "ensemble", "estimate", "frozen_oracle", "gaps", "impact_oracle", "mark_rule", "no_band",
     "no_oracle", "plots", "ratchet", "replace", "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue", "venues",
 ]  # fmt: skip

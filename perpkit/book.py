@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from perpkit._checks import not_negative, positive, share
 from perpkit._compile import compiled
+from perpkit.liquidity import Liquidity
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Book:
     noise_open, noise_closed : noise of the anchor, log units per square root of an hour.
     carry : if true the anchor follows the arbitrage-free closed-window price, which charges expected funding to the news, and not
         the value itself.
+    closed : depth, spread and refill by the hours left until the reference prints; replaces ``depth_closed``, ``half_spread_closed`` and
+        ``refill_closed``, which hold throughout when it is None.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class Book:
     noise_closed: float = 0.0
     limit: float = math.log(2.0)
     carry: bool = False
+    closed: Liquidity | None = None
 
     def __post_init__(self) -> None:
         for name in ("depth_open", "depth_closed"):
@@ -67,6 +71,15 @@ class Book:
             not_negative(name, getattr(self, name), "a log price")
         share("permanent", self.permanent, "the share of impact that stays")
         positive("limit", self.limit, "the largest push of the log price")
+        if not (self.closed is None or isinstance(self.closed, Liquidity)):
+            raise ValueError(f"closed is a perpkit Liquidity, or None for constant depth, spread and refill; got {self.closed!r}")
+
+    def closed_at(self, hours_left: float) -> tuple[float, float, float]:
+        """Depth (USD per log unit), half spread (log units) and refill (per hour) while closed, ``hours_left`` hours before the reopening."""
+        if self.closed is None:
+            return self.depth_closed, self.half_spread_closed, self.refill_closed
+        depth, half_spread, refill = self.closed.at(hours_left)
+        return float(depth), float(half_spread), float(refill)
 
 
 @compiled

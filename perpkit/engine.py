@@ -21,6 +21,7 @@ from perpkit.clock import Closure
 from perpkit.funding import PREMIA
 from perpkit.ledger import EVENT_FIELDS, POCKETS, LedgerError
 from perpkit.liquidation import KINDS
+from perpkit.liquidity import clock_hours
 from perpkit.machine import Machine
 from perpkit.margin import sort_sides
 from perpkit.oracle import NONE, gain
@@ -89,7 +90,7 @@ class Tables:
         self.works = np.zeros_like(self.sides)
         self.pending, self.single = np.zeros((2, self.large.shape[1], 4)), np.zeros((self.large.shape[1], 2))
         self.rules = _rules(machine, accounts, closure)
-        self.pace = _pace(machine, closure)
+        self.paces = _paces(machine, closure)
         self.pull, self.bridge_noise = value.bridge(closure.value, closure.hours, closure.closed_steps)
         self.open_noise = closure.value.open_vol * math.sqrt(closure.update_s / 3600.0)
         self.carry = _carry(machine, closure)
@@ -99,11 +100,11 @@ class Tables:
     def run(self, shocks: Shocks, out: np.ndarray, trace: np.ndarray, events: np.ndarray) -> int:
         """Run the chunk into ``out`` (weekends, OUTCOMES); the number of events of the last weekend."""
         values, anchors, prices = self._paths[:, : len(shocks.gaps)]
-        _free_paths(*shocks[:3], self.pull, self.bridge_noise, self.open_noise, self.pace, shocks.normals, values, anchors)
+        _free_paths(*shocks[:3], self.pull, self.bridge_noise, self.open_noise, self.paces[0], shocks.normals, values, anchors)
         np.exp(anchors, out=prices)
         prices *= self.rules.price
         return kernel.run_block(
-            self.machine.mark.pointer, self.params, self.rules, self.pace, self.closure.updates, round(3600.0 / self.closure.update_s),
+            self.machine.mark.pointer, self.params, self.rules, self.paces, self.closure.updates, round(3600.0 / self.closure.update_s),
             self.sides, self.works, self.large, self.pending, self.single, shocks.gaps, values, anchors, prices, shocks.normals, self.carry,
             self.closure.closed_steps, out, trace, events,
         )  # fmt: skip
@@ -159,14 +160,19 @@ def _rules(machine: Machine, accounts: Accounts, closure: Closure) -> kernel.Rul
     )
 
 
-def _pace(machine: Machine, closure: Closure) -> np.ndarray:
-    """The pace table, shape (3, PACE)."""
+def _paces(machine: Machine, closure: Closure) -> np.ndarray:
+    """The pace tables, shape (hours, 3, PACE): one for each clock hour of the closure, or one for all of it if the book stays the same."""
     book = machine.book
-    shut = (book.follow_closed, book.noise_closed, book.refill_closed, book.half_spread_closed, book.depth_closed)
+    left = clock_hours(closure.hours) if book.closed is not None else [closure.hours]
     opened = (book.follow_open, book.noise_open, book.refill_open, book.half_spread_open, book.depth_open)
-    coarse = _pace_row(machine, closure.closed_step_s, closure.updates, closure.update_s, *shut)
-    hot = _pace_row(machine, closure.update_s, 1, closure.update_s, *shut)
-    return np.array([coarse, hot, _pace_row(machine, closure.update_s, 1, closure.update_s, *opened)])
+    table = []
+    for hours_left in left:
+        depth, half_spread, refill = book.closed_at(hours_left)
+        shut = (book.follow_closed, book.noise_closed, refill, half_spread, depth)
+        coarse = _pace_row(machine, closure.closed_step_s, closure.updates, closure.update_s, *shut)
+        hot = _pace_row(machine, closure.update_s, 1, closure.update_s, *shut)
+        table.append([coarse, hot, _pace_row(machine, closure.update_s, 1, closure.update_s, *opened)])
+    return np.array(table)
 
 
 def _pace_row(machine, seconds, updates, update_s, follow, noise, refill, half_spread, depth) -> np.ndarray:
@@ -245,7 +251,8 @@ def simulate(
         ``path``: Dataset over ``time`` (hours since the close, at the end of each step, the first row the close itself): V, P, O, M, impact
         prices and fund in USD, f per hour, ``liquidated``, ``phantom`` (negative equity hidden in open accounts) and ``phantom_size`` (what
         those accounts hold) as shares of open interest, ``funding_paid`` by a long share in USD. ``events``: time (h), kind, side,
-        accounts, size (shares), price (USD), loss (USD), payer. ``ledger``: USD by pocket, sum 0. ``outcome``: one row of :data:`OUTCOMES`.
+        accounts, size (shares), price (USD), loss (USD), generation (updates with forced orders in a row before this one), payer.
+        ``ledger``: USD by pocket, sum 0. ``outcome``: one row of :data:`OUTCOMES`.
 
     Raises
     ------
@@ -277,7 +284,7 @@ def simulate(
 
 def _path(trace: np.ndarray, machine: Machine, accounts: Accounts, closure: Closure) -> xr.Dataset:
     row = loop.CLOSED
-    pace = _pace(machine, closure)[row]
+    pace = _paces(machine, closure)[0, row]
     start = dict.fromkeys(kernel.TRACE, 0.0) | dict.fromkeys(("V", "P", "O", "M"), accounts.price)
     start["impact_bid"], start["impact_ask"] = accounts.price * pace[loop.IMPACT_BID], accounts.price * pace[loop.IMPACT_ASK]
     start["fund"] = machine.insurance * accounts.open_interest
@@ -298,6 +305,7 @@ def _events(log: np.ndarray) -> pd.DataFrame:
     frame = pd.DataFrame(log, columns=list(EVENT_FIELDS))
     frame["kind"] = [KINDS[int(k)] for k in frame["kind"]]
     frame["side"] = np.where(frame["side"] > 0, "long", "short")
-    frame["accounts"] = frame["accounts"].astype(int)
+    frame["accounts"], frame["generation"] = frame["accounts"].astype(int), frame["generation"].astype(int)
+    frame.loc[frame["kind"] == "re-anchor", "generation"] = 0
     frame["payer"] = [_PAYER.get(kind, "") for kind in frame["kind"]]
     return frame

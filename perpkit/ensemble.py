@@ -21,6 +21,7 @@ from perpkit import kernel
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.engine import CHUNK, Tables, as_seed, check, draw, verify
+from perpkit.ledger import EVENT_FIELDS
 from perpkit.machine import Machine
 from perpkit.runs import SOURCE, Store, identity
 
@@ -31,7 +32,7 @@ TASKS = 4
 SAMPLING = {"stratified": "stratified", "sobol": "sobol", "independent": "sample"}
 """Ways to draw the gaps of an ensemble, and the method of a law that does it."""
 _NO_TRACE = np.zeros((0, len(kernel.TRACE)))
-_NO_EVENTS = np.zeros((0, 7))
+_NO_EVENTS = np.zeros((0, len(EVENT_FIELDS)))
 
 
 @runtime_checkable

@@ -24,6 +24,7 @@ from perpkit.ledger import (
     EXHAUSTED_AT,
     FIRST_ALIVE,
     FUND,
+    GENERATION,
     IMPACT,
     LIQUIDATED_CLOSED,
     LIQUIDATED_OPEN,
@@ -179,15 +180,16 @@ def _disturbed(logs, prices, free, free_prices, start, stop, keep_anchor, keep_i
 
 @compiled
 def run_block(
-    custom, params, rules, pace, updates, updates_an_hour, sides, works, large, pending, single,
+    custom, params, rules, paces, updates, updates_an_hour, sides, works, large, pending, single,
     gaps, values, anchors, free_prices, normals, carry, n_closed, out, trace, events,
 ):  # fmt: skip
     """Run ``len(gaps)`` weekends and write one row of ``OUTCOMES`` each to ``out``, per unit of open interest.
 
     ``values``, ``anchors`` and ``free_prices`` hold log value, log anchor and anchor price (USD) at the end of each step, shape (weekends,
     steps), as they are when nobody is forced; with ``rules.carried`` the closed anchor depends on the oracle and is computed here from
-    ``normals``. ``trace`` (steps, len(TRACE)) and ``events`` record the last weekend, and nothing when they have no rows. Money that
-    appears or vanishes is reported in ``imbalance``; the caller raises.
+    ``normals``. ``paces`` holds one pace table for each hour since the close, the last of which serves all later hours. ``trace`` (steps,
+    len(TRACE)) and ``events`` record the last weekend, and nothing when they have no rows. Money that appears or vanishes is reported in
+    ``imbalance``; the caller raises.
     """
     n_steps = values.shape[1]
     st = np.zeros(STATE)
@@ -200,7 +202,8 @@ def run_block(
     to_interest = price / rules.open_interest
     closed_charged = rules.funding_when_closed > 0.0 and rules.oracle != NONE
     tracing = len(trace) > 0
-    closed_length, open_length, update_length = pace[CLOSED, HOURS], pace[OPEN, HOURS], pace[HOT, HOURS]
+    last_hour = len(paces) - 1
+    closed_length, open_length, update_length = paces[0, CLOSED, HOURS], paces[0, OPEN, HOURS], paces[0, HOT, HOURS]
     for w in range(len(gaps)):
         open_books(sides, works, pending, st, price, rules.fund)
         memory[:] = 0.0
@@ -218,6 +221,7 @@ def run_block(
             elapsed = s * updates if closed else n_closed * updates + s - n_closed
             to_hour = updates_an_hour - elapsed % updates_an_hour
             carried = closed and rules.carried > 0.0
+            pace = paces[min(elapsed // updates_an_hour, last_hour)]
 
             # The segment: which updates come next, and what they trade at if nobody is forced.
             quiet = impact == 0.0 and shift == 0.0
@@ -277,6 +281,7 @@ def run_block(
                 hours = (elapsed + (k + 1) * ticks) * update_length
                 if (mark < lowest or mark > highest) and (not closed or rules.oracle != NONE):
                     st[IMPACT], st[ANCHOR] = impact, shift
+                    st[GENERATION] = run_length if tick == last_tick + 1 else 0.0
                     gone = _liquidated(st)
                     for me in range(2):
                         traded = liquidate(
@@ -340,11 +345,11 @@ def run_block(
 
         # Whoever is still open without equity at the value is closed now: bad debt must not outlive the window.
         worth = price * math.exp(v)
-        st[IMPACT], st[ANCHOR] = impact, shift
+        st[IMPACT], st[ANCHOR], st[GENERATION] = impact, shift, 0.0
         for me in range(2):
             traded = liquidate(
                 me, sides, works, large, pending, single, st, rules, traded, worth, funding, 0.0,
-                pace[OPEN, DEPTH], pace[OPEN, HALF_SPREAD], reopen_value, n_closed * closed_length + (n_steps - n_closed) * open_length,
+                paces[0, OPEN, DEPTH], paces[0, OPEN, HALF_SPREAD], reopen_value, n_closed * closed_length + (n_steps - n_closed) * open_length,
                 False, True, events,
             )  # fmt: skip
         error = _worst(error, imbalance(sides, works, pending, st, funding, price))

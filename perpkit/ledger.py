@@ -16,10 +16,11 @@ FIRST_ALIVE, NEXT_LARGE, PENDING, DIRTY, TRADER_CASH = 0, 2, 4, 6, 8
 SHORTFALL, PREMATURE, LIQUIDATED_CLOSED, LIQUIDATED_OPEN, ADL_SIZE, ADL_Y = 10, 12, 14, 16, 18, 20
 FUND, SOCIALISED, MAKER_CASH, MAKER_SIZE, BACKSTOP_CASH, BACKSTOP_SIZE, BACKSTOP_USED = 22, 23, 24, 25, 26, 27, 28
 IMPACT, ANCHOR, BREACHED, EXHAUSTED_AT, ADL_NEEDED, EVENTS, CASH_AT_START = 29, 30, 31, 32, 33, 34, 35
-STATE = 36
+GENERATION = 36
+STATE = 37
 """Length of the state vector."""
 
-EVENT_FIELDS = ("time", "kind", "side", "accounts", "size", "price", "loss")
+EVENT_FIELDS = ("time", "kind", "side", "accounts", "size", "price", "loss", "generation")
 POCKETS = ("longs", "shorts", "makers", "backstop", "insurance", "adl", "socialised")
 
 
@@ -46,6 +47,7 @@ def log_event(events, st, hours, kind, sign, accounts, size, price, loss):
         events[row, 4] = size
         events[row, 5] = price
         events[row, 6] = loss
+        events[row, 7] = st[GENERATION]
 
 
 @compiled

@@ -62,6 +62,8 @@ class Replay:
     outcome: dict[str, float]
     path: dict[str, list[float]]
     ledger: dict[str, float]
+    orders: list[tuple[float, float, int]]
+    """Time, shares liquidated and generation of each update with forced orders, the end of the window left out."""
 
 
 @dataclass
@@ -158,13 +160,13 @@ class Weekend:
         self.exhausted_at = math.nan
         self.phantom_most = self.phantom_size = self.phantom_hours = self.dislocation = self.funding_closed = self.worst = 0.0
         self.runs = Runs()
+        self.orders: list[tuple[float, float, int]] = []
 
     # The clock
 
     def run(self, news: float, news_at: list[int], normals: np.ndarray) -> Replay:
         closure = self.closure
         smooth, arrived, premium, hot = 0.0, 0.0, 0.0, False
-        coarse, fine, opened = self.paces()
         step_hours = closure.closed_step_s / 3600.0
         step_sd = closure.value.sd * math.sqrt((1.0 - closure.value.news_share) / closure.closed_steps)
         for k in range(closure.closed_steps):
@@ -173,6 +175,7 @@ class Weekend:
             arrived += sum(news / closure.value.items for at in news_at if at == k)
             old, new = self.v, smooth + arrived
             start, end = k * step_hours, (k + 1) * step_hours
+            coarse, fine, opened = self.paces(start)
             hours_left = max(closure.hours - end, 0.0)
             before = self.liquidated_closed
             here, there = self.anchor, self.followed(coarse, new, hours_left, coarse.noise * normals[k, 1])
@@ -185,7 +188,7 @@ class Weekend:
                 self.v, self.anchor = new, there
                 self.update(coarse, end)
             hot = self.liquidated_closed > before
-            self.finish_step(end, step_hours, closed=True)
+            self.finish_step(end, step_hours, coarse)
         for k in range(closure.open_steps):
             z = normals[closure.closed_steps + k]
             end = closure.hours + (k + 1) * opened.hours
@@ -194,15 +197,29 @@ class Weekend:
             premium = premium * math.exp(-opened.follow * opened.hours) + opened.noise * z[1]
             self.anchor = self.v + premium
             self.update(opened, end)
-            self.finish_step(end, opened.hours, closed=False)
+            self.finish_step(end, opened.hours, opened)
         value = self.value
         for side in (1.0, -1.0):
             self.liquidate(side, value, 0.0, opened, end, last=True)
         self.worst = max(self.worst, self.imbalance())
-        return Replay(self.outcome(), self.path, self.ledger())
+        return Replay(self.outcome(), self.path, self.ledger(), self.orders)
 
-    def paces(self) -> tuple[Pace, Pace, Pace]:
-        """An update of a quiet closed step, of a hot closed step, and of an open step."""
+    def shown(self, since_close: float) -> tuple[float, float, float]:
+        """Refill, half spread and depth of the closed book: what makers show in the middle of this clock hour, or of what is left of it."""
+        book = self.machine.book
+        if book.closed is None:
+            return book.refill_closed, book.half_spread_closed, book.depth_closed
+        hour = math.floor(since_close + 1e-9)
+        ahead = self.closure.hours - (hour + min(hour + 1, self.closure.hours)) / 2.0
+        rows = list(zip(book.closed.hours_left, book.closed.refill, book.closed.half_spread, book.closed.depth))
+        below = [row for row in rows if row[0] <= ahead] or [rows[0]]
+        above = [row for row in rows if row[0] > ahead] or [rows[-1]]
+        (x, *low), (y, *high) = below[-1], above[0]
+        part = (ahead - x) / (y - x) if y != x and x <= ahead <= y else 0.0
+        return tuple(a + part * (b - a) for a, b in zip(low, high))
+
+    def paces(self, since_close: float) -> tuple[Pace, Pace, Pace]:
+        """An update of a quiet closed step, of a hot closed step, and of an open step, ``since_close`` hours after the close."""
         book, closure = self.machine.book, self.closure
 
         def noise(sd: float, follow: float, hours: float) -> float:
@@ -212,7 +229,7 @@ class Weekend:
 
         step, update = closure.closed_step_s / 3600.0, closure.update_s / 3600.0
         still, live = noise(book.noise_closed, book.follow_closed, step), noise(book.noise_open, book.follow_open, update)
-        shut = (book.follow_closed, still, book.refill_closed, book.half_spread_closed, book.depth_closed)
+        shut = (book.follow_closed, still, *self.shown(since_close))
         live = (book.follow_open, live, book.refill_open, book.half_spread_open, book.depth_open)
         return Pace(step, closure.updates, True, *shut), Pace(update, 1, True, *shut), Pace(update, 1, False, *live)
 
@@ -254,6 +271,8 @@ class Weekend:
             for side in (1.0, -1.0):
                 liquidated += self.liquidate(side, self.mark, machine.margin.maintenance, pace, now)
         self.runs.add(liquidated)
+        if liquidated > 0.0:
+            self.orders.append((now, liquidated, self.runs.length - 1))
         self.dislocation = max(self.dislocation, abs(math.log(self.traded / self.price) - self.v))
         self.worst = max(self.worst, self.imbalance())
 
@@ -494,8 +513,8 @@ class Weekend:
 
     # Hours, books, results
 
-    def finish_step(self, end: float, hours: float, closed: bool) -> None:
-        value = self.value
+    def finish_step(self, end: float, hours: float, pace: Pace) -> None:
+        value, closed = self.value, pace.closed
         hole, held = self.underwater(value)
         if hole > DUST * self.open_interest:
             self.phantom_most, self.phantom_size = max(self.phantom_most, hole), max(self.phantom_size, held)
@@ -511,9 +530,7 @@ class Weekend:
             if closed:
                 self.funding_closed += abs(rate) * self.oracle / self.price
         hole, held = self.underwater(value)
-        book = self.machine.book
-        depth, half_spread = (book.depth_closed, book.half_spread_closed) if closed else (book.depth_open, book.half_spread_open)
-        wide = half_spread + self.machine.impact_notional / depth
+        wide = pace.half_spread + self.machine.impact_notional / pace.depth
         imbalance = self.imbalance()
         self.worst = max(self.worst, imbalance)
         liquidated = (self.liquidated_closed + self.liquidated_open) * self.price / self.open_interest

@@ -96,6 +96,60 @@ def test_an_ensemble_runs_the_same_weekend(seed):
     assert [k for k in pk.OUTCOMES if k != "imbalance" and apart(float(ens[k]), slow.outcome[k])] == []
 
 
+def makers_case(seed: int) -> tuple:
+    """A random weekend whose closed book changes from hour to hour."""
+    machine, accounts, closure, gap = random_case(seed, [0.5, 1.0, 2.5, 3.0, 6.0][seed % 5])
+    rng = np.random.default_rng([5, seed])
+    n = int(rng.integers(1, 6))
+    closed = pk.Liquidity(
+        hours_left=np.cumsum(rng.uniform(0.05, 2.0, n)),
+        depth=accounts.open_interest * np.exp(rng.uniform(math.log(0.1), math.log(6.0), n)),
+        half_spread=rng.uniform(0.0, 0.005, n),
+        refill=rng.choice([0.0, 1.0], n) * rng.uniform(0.0, 10.0, n),
+    )
+    return pk.replace(machine, book=pk.replace(machine.book, closed=closed)), accounts, closure, gap
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_random_weekend_of_makers_who_requote_by_the_hour(seed):
+    case = makers_case(seed)
+    run, slow = pk.simulate(*case, rng=seed), replay(*case, seed=seed)
+    assert differences(run, slow) == []
+    ens = pk.ensemble(*case[:3], np.array([case[3]]), rng=seed).isel(machine=0, weekend=0)
+    assert [k for k in pk.OUTCOMES if k != "imbalance" and apart(float(ens[k]), slow.outcome[k])] == []
+
+
+def test_the_hours_matter():
+    """With Friday's first row for the whole closure a good part of these weekends would have ended otherwise: the comparison above is of something."""
+    moved = 0
+    for seed in range(60):
+        machine, *rest = makers_case(seed)
+        book = machine.book.closed
+        flat = pk.Liquidity(0.0, book.depth[-1], book.half_spread[-1], book.refill[-1])
+        one, other = (pk.replace(machine, book=pk.replace(machine.book, closed=c)) for c in (book, flat))
+        apart_by = pk.simulate(one, *rest, rng=seed).outcome - pk.simulate(other, *rest, rng=seed).outcome
+        moved += len(book.depth) > 1 and bool(apart_by.abs().max() > 1e-6)
+    assert moved > 10
+
+
+@pytest.mark.parametrize("seed", range(0, 160, 4))
+def test_generations_in_the_log(seed):
+    """Each update with forced orders stands in the log with its time, its size, and the number of such updates in a row before it."""
+    run, slow = both(seed)
+    log = run.events[run.events["kind"].isin(["liquidation", "partial", "backstop", "adl"])]
+    seen = log.groupby("time", sort=True).agg(size=("size", "sum"), generation=("generation", "max"), least=("generation", "min"))
+    seen = seen.iloc[: len(slow.orders)] if len(seen) in (len(slow.orders), len(slow.orders) + 1) else seen  # the last pass is nobody's update
+    merged: dict[float, tuple[float, int]] = {}
+    for time, shares, generation in slow.orders:
+        merged[round(time, 9)] = (shares, generation)
+    assert len(seen) == len(merged)
+    for (time, row), (when, (shares, generation)) in zip(seen.iterrows(), merged.items(), strict=True):
+        assert time == pytest.approx(when, abs=1e-9)
+        assert row["generation"] == generation
+        if time < seen.index[-1]:
+            assert row["least"] == generation and row["size"] == pytest.approx(shares, rel=1e-9)
+
+
 def test_every_outcome_is_at_work():
     """A comparison of zeros proves nothing: each outcome must be there in many of the weekends compared."""
     outcomes = [both(seed)[0].outcome for seed in SEEDS]
