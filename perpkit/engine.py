@@ -83,8 +83,16 @@ def _free_paths(gaps, news, news_at, pull, bridge_noise, open_noise, pace, norma
 class Tables:
     """One machine as the kernel reads it. Holds the work arrays of one thread, so each block makes its own."""
 
+    outcomes = kernel.OUTCOMES
+    pockets = POCKETS
+    kinds = KINDS
+
+    @staticmethod
+    def check(machine: Machine, accounts: Accounts) -> None:
+        """Raise ``ValueError`` if an account could not have been opened, or would be below maintenance before anything happens."""
+        _check_margin(machine, accounts)
+
     def __init__(self, machine: Machine, accounts: Accounts, closure: Closure) -> None:
-        check(machine, accounts)
         self.machine, self.closure = machine, closure
         self.sides, self.large = sort_sides(accounts, machine.liquidation.partial_threshold)
         self.works = np.zeros_like(self.sides)
@@ -109,13 +117,35 @@ class Tables:
             self.closure.closed_steps, out, trace, events,
         )  # fmt: skip
 
+    def start(self) -> dict[str, float]:
+        """The state at the close by the names of ``kernel.TRACE``; what is not named is 0."""
+        rules, pace = self.rules, self.paces[0, loop.CLOSED]
+        price = rules.price
+        bid, ask = price * pace[loop.IMPACT_BID], price * pace[loop.IMPACT_ASK]
+        return dict.fromkeys(("V", "P", "O", "M"), price) | {"impact_bid": bid, "impact_ask": ask, "fund": rules.fund}
 
-def check(machine: Machine, accounts: Accounts) -> None:
-    """Raise ``ValueError`` if an account could not have been opened, or would be below maintenance before anything happens."""
-    if not isinstance(machine, Machine):
-        raise ValueError(f"machine is a perpkit Machine; got {machine!r}")
+
+ENGINES: dict[type, type] = {Machine: Tables}
+"""The class that runs each kind of machine. Another architecture adds its own, with the attributes and methods of :class:`Tables`."""
+
+
+def engine_of(machine) -> type:
+    """The class that runs ``machine``."""
+    for kind, engine in ENGINES.items():
+        if isinstance(machine, kind):
+            return engine
+    raise ValueError(f"machine is a perpkit {' or '.join(kind.__name__ for kind in ENGINES)}; got {machine!r}")
+
+
+def check(machine, accounts: Accounts) -> None:
+    """Raise ``ValueError`` if machine and accounts do not fit, before anything runs."""
+    engine = engine_of(machine)
     if not isinstance(accounts, Accounts):
         raise ValueError(f"accounts is a perpkit Accounts; got {accounts!r}")
+    engine.check(machine, accounts)
+
+
+def _check_margin(machine: Machine, accounts: Accounts) -> None:
     equity = accounts.collateral + accounts.side * accounts.size * (accounts.price - accounts.entry)
     needed = machine.margin.maintenance * accounts.size * accounts.price
     bad = np.flatnonzero(equity < needed * (1.0 - 1e-9))
@@ -267,43 +297,39 @@ def simulate(
         raise ValueError(f"weekend counts from 0; got {weekend!r}")
     seed = as_seed(rng)
     chunk, place = divmod(weekend, CHUNK)
-    tables = Tables(machine, accounts, closure)
+    check(machine, accounts)
+    tables = engine_of(machine)(machine, accounts, closure)
     shocks = draw(seed, chunk, place + 1, np.full(place + 1, float(gap)), closure)
     last = Shocks(*(np.ascontiguousarray(x[-1:]) for x in shocks))
-    out = np.zeros((1, len(kernel.OUTCOMES)))
+    out = np.zeros((1, len(tables.outcomes)))
     trace = np.zeros((closure.closed_steps + closure.open_steps, len(kernel.TRACE)))
     log = np.zeros((_EVENT_ROWS, len(EVENT_FIELDS)))
     count = tables.run(last, out, trace, log)
     if count > _EVENT_ROWS:
         raise RuntimeError(f"this weekend has {count} events, more than the log's {_EVENT_ROWS} rows")
     verify(out, machine, seed, weekend)
-    outcome = pd.Series(out[0], index=list(kernel.OUTCOMES), name=machine.name)
-    ledger = outcome[list(POCKETS)] * accounts.open_interest
-    return Run(_path(trace, machine, accounts, closure), _events(log[:count]), ledger.rename_axis("pocket"), outcome)
+    outcome = pd.Series(out[0], index=list(tables.outcomes), name=machine.name)
+    ledger = outcome[list(tables.pockets)] * accounts.open_interest
+    return Run(_path(trace, tables.start(), machine.name, closure), _events(log[:count], tables.kinds), ledger.rename_axis("pocket"), outcome)
 
 
-def _path(trace: np.ndarray, machine: Machine, accounts: Accounts, closure: Closure) -> xr.Dataset:
-    row = loop.CLOSED
-    pace = _paces(machine, closure)[0, row]
-    start = dict.fromkeys(kernel.TRACE, 0.0) | dict.fromkeys(("V", "P", "O", "M"), accounts.price)
-    start["impact_bid"], start["impact_ask"] = accounts.price * pace[loop.IMPACT_BID], accounts.price * pace[loop.IMPACT_ASK]
-    start["fund"] = machine.insurance * accounts.open_interest
-    full = np.vstack([[start[name] for name in kernel.TRACE], trace])
+def _path(trace: np.ndarray, start: dict[str, float], name: str, closure: Closure) -> xr.Dataset:
+    full = np.vstack([[start.get(column, 0.0) for column in kernel.TRACE], trace])
     times = np.concatenate([[0.0], closure.times])
     units = dict.fromkeys(("V", "P", "O", "M", "impact_bid", "impact_ask", "fund", "imbalance"), "USD")
     units |= dict.fromkeys(("liquidated", "phantom", "phantom_size"), "share of open interest")
     units |= {"f": "per hour", "funding_paid": "USD per share"}
-    data = {name: ("time", full[:, j], {"units": units[name]}) for j, name in enumerate(kernel.TRACE)}
+    data = {column: ("time", full[:, j], {"units": units[column]}) for j, column in enumerate(kernel.TRACE)}
     clock = {"time": ("time", times, {"units": "hours since the close"})}
-    return xr.Dataset(data, coords=clock, attrs={"machine": machine.name, "hours": closure.hours})
+    return xr.Dataset(data, coords=clock, attrs={"machine": name, "hours": closure.hours})
 
 
 _PAYER = {"insurance": "insurance", "adl": "winners", "socialised": "everybody", "backstop": "backstop"}
 
 
-def _events(log: np.ndarray) -> pd.DataFrame:
+def _events(log: np.ndarray, kinds: tuple[str, ...]) -> pd.DataFrame:
     frame = pd.DataFrame(log, columns=list(EVENT_FIELDS))
-    frame["kind"] = [KINDS[int(k)] for k in frame["kind"]]
+    frame["kind"] = [kinds[int(k)] for k in frame["kind"]]
     frame["side"] = np.where(frame["side"] > 0, "long", "short")
     frame["accounts"], frame["generation"] = frame["accounts"].astype(int), frame["generation"].astype(int)
     frame.loc[frame["kind"] == "re-anchor", "generation"] = 0

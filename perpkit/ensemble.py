@@ -20,7 +20,7 @@ from tqdm import tqdm
 from perpkit import kernel
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
-from perpkit.engine import CHUNK, Tables, as_seed, check, draw, verify
+from perpkit.engine import CHUNK, as_seed, check, draw, engine_of, verify
 from perpkit.ledger import EVENT_FIELDS
 from perpkit.machine import Machine
 from perpkit.runs import SOURCE, Store, identity
@@ -59,7 +59,7 @@ def ensemble(
     sampling: str = "stratified",
     block: int = BLOCK,
     progress: bool = False,
-    outcomes: Sequence[str] = kernel.OUTCOMES,
+    outcomes: Sequence[str] | None = None,
     store: str | PathLike | None = None,
     tasks: int | None = None,
 ) -> xr.Dataset:
@@ -79,7 +79,7 @@ def ensemble(
         points, ``n`` a power of two; both in order, lowest first. Or ``"independent"``.
     block : chunks of 64 weekends in one task.
     progress : show a bar.
-    outcomes : which to keep. All of a billion weekends are 200 GB a machine.
+    outcomes : which to keep; by default all that these machines have. All of a billion weekends are 200 GB a machine.
     store : a folder for finished blocks. If it holds some of this run, only the others are run: a run that was killed loses the blocks in
         flight. Give larger blocks than the default, of some seconds each. Results are those of an uninterrupted run, bit for bit.
     tasks : most blocks handed to the executor at a time; by default four for each core of this machine. A cluster wants twice its cores.
@@ -101,7 +101,7 @@ def ensemble(
     RuntimeError
         If a worker of the executor runs another version of the package.
     """
-    by_name = {machines.name: machines} if isinstance(machines, Machine) else dict(machines)
+    by_name = dict(machines) if isinstance(machines, Mapping) else {getattr(machines, "name", ""): machines}
     if not by_name:
         raise ValueError("machines is empty; give at least one machine")
     if isinstance(accounts, Mapping) and set(accounts) != set(by_name):
@@ -112,7 +112,7 @@ def ensemble(
     for name, number, what in (("block", block, "a number of chunks"), ("tasks", tasks, "a number of blocks")):
         if number is not None and (number < 1 or int(number) != number):
             raise ValueError(f"{name} is {what}, 1 or more; got {number!r}")
-    kept = _columns(outcomes)
+    kept = _columns(by_name.values(), outcomes)
     seed = as_seed(rng)
     drawn, sampling, record = _gaps(gaps, n, seed, sampling)
     count, span = len(drawn), block * CHUNK
@@ -160,26 +160,37 @@ def _block(source: str, machines, closure: Closure, seed: int, outcomes: Sequenc
     """Outcomes of the weekends from ``start``, shape (machines, weekends, outcomes). A chunk at a time, so that memory stays bounded."""
     if source != SOURCE:
         raise RuntimeError(f"this worker runs perpkit {SOURCE} and the caller {source}; install one version everywhere")
-    tables = [Tables(machine, accounts, closure) for machine, accounts in machines]
-    out = np.empty((len(tables), len(gaps), len(kernel.OUTCOMES)))
+    tables = [engine_of(machine)(machine, accounts, closure) for machine, accounts in machines]
+    out = [np.empty((len(gaps), len(table.outcomes))) for table in tables]
     normals = np.empty((CHUNK, closure.closed_steps + closure.open_steps, 2))
     for at in range(0, len(gaps), CHUNK):
         part = gaps[at : at + CHUNK]
         shocks = draw(seed, (start + at) // CHUNK, len(part), part, closure, out=normals)
         for k, table in enumerate(tables):
-            table.run(shocks, out[k, at : at + len(part)], _NO_TRACE, _NO_EVENTS)
+            table.run(shocks, out[k][at : at + len(part)], _NO_TRACE, _NO_EVENTS)
+    rows = np.zeros((len(tables), len(gaps), len(outcomes)))
     for k, (machine, _) in enumerate(machines):
         verify(out[k], machine, seed, start)
-    return out if len(outcomes) == out.shape[2] else out[:, :, [kernel.OUTCOMES.index(name) for name in outcomes]]
+        names = tables[k].outcomes
+        if names == tuple(outcomes):
+            rows[k] = out[k]
+            continue
+        for j, name in enumerate(outcomes):
+            if name in names:  # what only another architecture has is 0 here
+                rows[k, :, j] = out[k][:, names.index(name)]
+    return rows
 
 
-def _columns(outcomes: Sequence[str]) -> tuple[str, ...]:
-    """The outcomes to keep, in the engine's order."""
+def _columns(machines: Iterable, outcomes: Sequence[str] | None) -> tuple[str, ...]:
+    """The outcomes to keep, in the engine's order: those of the book, which every architecture has, and then any that only another one has."""
+    every = tuple(dict.fromkeys(name for machine in machines for name in engine_of(machine).outcomes))
+    if outcomes is None:
+        return every
     wanted = {outcomes} if isinstance(outcomes, str) else set(outcomes)
-    unknown = sorted(wanted - set(kernel.OUTCOMES))
+    unknown = sorted(wanted - set(every))
     if unknown or not wanted:
-        raise ValueError(f"outcomes are one or more of {', '.join(kernel.OUTCOMES)}; got {unknown or outcomes!r}")
-    return tuple(name for name in kernel.OUTCOMES if name in wanted)
+        raise ValueError(f"outcomes are one or more of {', '.join(every)}; got {unknown or outcomes!r}")
+    return tuple(name for name in every if name in wanted)
 
 
 def _as_block(rows: np.ndarray, names: list[str], outcomes: Sequence[str], start: int, gaps: np.ndarray) -> xr.DataArray:
