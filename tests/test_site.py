@@ -7,6 +7,8 @@ import importlib.util
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import api_docs
@@ -287,6 +289,26 @@ def test_an_unknown_chapter_is_answered_with_the_choices() -> None:
 def test_an_unknown_command_is_answered_with_the_commands() -> None:
     with pytest.raises(SystemExit, match=r"(?s)make\.py book.*make\.py test"):
         load_make().main(["boook"])
+
+
+def test_pages_read_at_once_fail_the_build_each_with_its_reason(tmp_path: Path) -> None:
+    """Two of seven pages are bad, one in its code and one in its references: both are named, with the traceback, and the build fails."""
+    for folder in ("_ext", "_static"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("_config.yml", "references.bib"):
+        shutil.copy(ROOT / name, tmp_path)
+    pages = {f"page{k}": f"# Page {k}\n" for k in range(7)}
+    pages["page2"] = SOURCE.split("# A chapter")[0] + "# Page 2\n\n```{code-cell} ipython3\n1 / 0\n```\n"
+    pages["page4"] += "\nSee {numref}`fig-nowhere`.\n"
+    for name, text in pages.items():
+        (tmp_path / f"{name}.md").write_text(text, "utf-8")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: page0\nchapters:\n" + "".join(f"- file: page{k}\n" for k in range(1, 7)), "utf-8")
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "-W", "-n", "--keep-going", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode and "serial read" not in said
+    assert "page2.md: WARNING: Executing notebook failed" in said and "division by zero" in said
+    assert "page4.md:3: WARNING" in said and "fig-nowhere" in said
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None)
