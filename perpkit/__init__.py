@@ -7,10 +7,10 @@ judge the other.
 
 from perpkit import base, data, gaps, limits, nights, plots, runs, studies, theory, windows
 from perpkit.accounts import Accounts
-from perpkit.band import Band, no_band, ratchet, static_band
+from perpkit.band import Band, no_band, oracle_band, ratchet, static_band
 from perpkit.book import Book
 from perpkit.clock import Closure
-from perpkit.engine import Run, simulate
+from perpkit.engine import RuleError, Run, simulate
 from perpkit.ensemble import ensemble
 from perpkit.estimate import Credible, Estimate, credible, estimate
 from perpkit.funding import Funding
@@ -19,8 +19,17 @@ from perpkit.ledger import POCKETS, LedgerError
 from perpkit.liquidity import Liquidity
 from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
-from perpkit.mark import Blend, Mark, Median, Mid, OracleMark, mark_rule
-from perpkit.oracle import Oracle, frozen_oracle, impact_oracle, no_oracle
+from perpkit.mark import BasisMark, Blend, ImpactMedian, LastMedian, LocalMedian, Mark, Median, Mid, OracleMark, mark_rule
+from perpkit.oracle import (
+    Oracle,
+    decaying_oracle,
+    frozen_oracle,
+    impact_oracle,
+    last_oracle,
+    level_oracle,
+    no_oracle,
+    proxy_oracle,
+)
 from perpkit.report import Report
 from perpkit.sessions import closures
 from perpkit.value import Value
@@ -30,8 +39,10 @@ from perpkit.waterfall import Backstop, Liquidation
 __version__ = "0.1.0"
 
 __all__ = [
-    "OUTCOMES", "POCKETS", "Accounts", "Backstop", "Band", "BaseCase", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding",
-    "LedgerError", "Liquidation", "Liquidity", "Machine", "Margin", "Mark", "Median", "Mid", "Oracle", "OracleMark", "Report", "Run", "Value", "base",
-    "base_case", "closures", "credible", "data", "ensemble", "estimate", "frozen_oracle", "gaps", "impact_oracle", "mark_rule", "no_band",
-    "no_oracle", "plots", "ratchet", "replace", "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue", "venues",
+    "Accounts", "Backstop", "Band", "BaseCase", "BasisMark", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding", "ImpactMedian",
+    "LastMedian", "LedgerError", "Liquidation", "Liquidity", "LocalMedian", "Machine", "Margin", "Mark", "Median", "Mid", "OUTCOMES", "Oracle",
+    "OracleMark", "POCKETS", "Report", "RuleError", "Run", "Value", "base", "base_case", "closures", "credible", "data", "decaying_oracle",
+    "ensemble", "estimate", "frozen_oracle", "gaps", "impact_oracle", "last_oracle", "level_oracle", "mark_rule", "no_band", "no_oracle",
+    "oracle_band", "plots", "proxy_oracle", "ratchet", "replace", "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue",
+    "venues",
 ]  # fmt: skip

@@ -10,16 +10,17 @@ from perpkit._compile import compiled
 
 @dataclass(frozen=True)
 class Band:
-    """Mark within ``width`` of an anchor that may move a few times a side. Build one with :func:`no_band`, :func:`static_band` or
-    :func:`ratchet`.
+    """Mark within ``width`` of an anchor that may move. Build one with :func:`no_band`, :func:`static_band`, :func:`ratchet` or
+    :func:`oracle_band`.
 
     The anchor is the last external price. It moves to the edge once the *oracle* has covered the share ``trigger`` of the way, at most
-    ``resets`` times up and as many down, and starts afresh when the reference reopens.
+    ``resets`` times up and as many down, and starts afresh when the reference reopens. With ``follows`` the anchor is the oracle itself.
     """
 
     width: float
     trigger: float = 0.9
     resets: int = 0
+    follows: bool = False
 
     def __post_init__(self) -> None:
         if not self.width > 0.0 or 1.0 <= self.width < float("inf"):
@@ -37,8 +38,19 @@ def no_band() -> Band:
 
 
 def static_band(width: float) -> Band:
-    """Fixed limits around the last external price (trade.xyz discovery bounds v1, to 2026-03)."""
+    """Fixed limits around the last external price.
+
+    trade.xyz discovery bounds v1 (to 2026-03) and edgeX: one over the market's leverage; Lighter: 0.75 over it (RWA pricing page, 2026-04).
+    """
     return Band(width)
+
+
+def oracle_band(width: float) -> Band:
+    """Limits around the oracle, wherever it goes: they bound the mark's lead over the index and not the mark.
+
+    Binance: 3 % at weekends and holidays (support page, 2026-08); Bitget: 3 % (2025-12), 5 % (third party, 2026-09). Here while closed only.
+    """
+    return Band(width, follows=True)
 
 
 def ratchet(width: float, trigger: float = 0.9, resets: int = 2) -> Band:

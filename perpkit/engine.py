@@ -5,6 +5,7 @@ This file turns parameters into the tables the kernel reads, and its results int
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,7 +25,8 @@ from perpkit.liquidation import KINDS
 from perpkit.liquidity import clock_hours
 from perpkit.machine import Machine
 from perpkit.margin import sort_sides
-from perpkit.oracle import NONE, gain
+from perpkit.mark import LOCAL_MEDIAN
+from perpkit.oracle import LEVEL, NONE, PROXY, gain, proxy_path
 from perpkit.theory import pass_through
 from perpkit.value import value_path
 from perpkit.waterfall import ADL
@@ -37,12 +39,13 @@ _EVENT_ROWS = 100_000
 
 
 class Shocks(NamedTuple):
-    """The random inputs of a chunk of weekends: the same for every machine."""
+    """The random inputs of a chunk of weekends: the same for every machine. ``proxy`` is empty unless an oracle reads one."""
 
     gaps: np.ndarray
     news: np.ndarray
     news_at: np.ndarray
     normals: np.ndarray
+    proxy: np.ndarray = np.zeros((0, 0))
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,13 @@ class Run:
     outcome: pd.Series
 
 
-def draw(seed: int, chunk: int, count: int, gaps: np.ndarray, closure: Closure, out: np.ndarray | None = None) -> Shocks:
+def draw(
+    seed: int, chunk: int, count: int, gaps: np.ndarray, closure: Closure, out: np.ndarray | None = None, proxy: bool = False
+) -> Shocks:
     """Shocks of the first ``count`` weekends of a chunk. Weekend j of a chunk is the same whatever ``count``.
 
-    ``out``, of shape (CHUNK, steps, 2), takes the normals: fresh memory for each chunk costs as much as a rule.
+    ``out``, of shape (CHUNK, steps, 2), takes the normals: fresh memory for each chunk costs as much as a rule. ``proxy`` asks for the
+    normals of an oracle's proxy, one a closed step, from a stream of their own.
     """
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(chunk,))))
     normal = rng.standard_normal(CHUNK)[:count]
@@ -66,7 +72,11 @@ def draw(seed: int, chunk: int, count: int, gaps: np.ndarray, closure: Closure, 
     news = value.news_total(closure.value, gaps, normal)
     at = value.news_steps(closure.value, uniform, closure.hours, closure.closed_steps)
     normals = np.empty((count, closure.closed_steps + closure.open_steps, 2)) if out is None else out[:count]
-    return Shocks(gaps, news, at, rng.standard_normal(out=normals))
+    rng.standard_normal(out=normals)
+    if not proxy:
+        return Shocks(gaps, news, at, normals)
+    own = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(chunk, 1))))
+    return Shocks(gaps, news, at, normals, own.standard_normal((count, closure.closed_steps)))
 
 
 @compiled
@@ -93,6 +103,7 @@ class Tables:
         _check_margin(machine, accounts)
 
     def __init__(self, machine: Machine, accounts: Accounts, closure: Closure) -> None:
+        machine = dataclasses.replace(machine, oracle=machine.oracle.over(closure.hours))
         self.machine, self.closure = machine, closure
         self.sides, self.large = sort_sides(accounts, machine.liquidation.partial_threshold)
         self.works = np.zeros_like(self.sides)
@@ -111,10 +122,11 @@ class Tables:
         _free_paths(*shocks[:3], self.pull, self.bridge_noise, self.open_noise, self.paces[0], shocks.normals, values, anchors)
         np.exp(anchors, out=prices)
         prices *= self.rules.price
+        proxies = proxy_path(self.machine.oracle, self.closure.value.sd, values, shocks.proxy)
         return kernel.run_block(
             self.machine.mark.pointer, self.params, self.rules, self.paces, self.closure.updates, round(3600.0 / self.closure.update_s),
-            self.sides, self.works, self.large, self.pending, self.single, shocks.gaps, values, anchors, prices, shocks.normals, self.carry,
-            self.closure.closed_steps, out, trace, events,
+            self.sides, self.works, self.large, self.pending, self.single, shocks.gaps, values, anchors, prices, shocks.normals, proxies,
+            self.carry, self.closure.closed_steps, out, trace, events,
         )  # fmt: skip
 
     def start(self) -> dict[str, float]:
@@ -185,6 +197,10 @@ def _rules(machine: Machine, accounts: Accounts, closure: Closure) -> kernel.Rul
         multiplier=float(funding.multiplier),
         cap_per_hour=float(funding.cap_per_hour),
         funding_when_closed=float(funding.when_closed),
+        wall=float(machine.oracle.wall),
+        weight_tau=float(machine.oracle.weight_tau),
+        band_follows=float(band.follows),
+        averaged=float(_is_averaged(machine)),
         carried=float(_is_carried(machine)),
         dust=1e-12 * interest,
     )
@@ -220,12 +236,24 @@ def _pace_row(machine, seconds, updates, update_s, follow, noise, refill, half_s
     row[loop.ORACLE_DOWN], row[loop.ORACLE_UP] = _reach(machine.oracle.step, updates)
     row[loop.BASIS_GAIN] = -math.expm1(-seconds / machine.mark.basis_s)
     row[loop.MARK_DOWN], row[loop.MARK_UP] = _reach(machine.mark_step, updates)
+    row[loop.AVERAGE_GAIN] = -math.expm1(-seconds / machine.mark.average_s)
     return row
 
 
 def _reach(step: float, updates: int) -> tuple[float, float]:
     """Lowest and highest factor a price clamped to ``step`` an update can move by in ``updates`` updates."""
     return (0.0, math.inf) if math.isinf(step) else ((1.0 - step) ** updates, (1.0 + step) ** updates)
+
+
+def reads_proxy(machine) -> bool:
+    """Whether the machine's oracle needs the shocks of a proxy."""
+    return isinstance(machine, Machine) and machine.oracle.kind == PROXY
+
+
+def _is_averaged(machine: Machine) -> bool:
+    """Whether a rule needs more memory than oracle, basis and mark: the loop has a leaner form for machines without one."""
+    oracle, mark = machine.oracle, machine.mark
+    return oracle.kind >= LEVEL or oracle.wall < math.inf or mark.code >= LOCAL_MEDIAN or machine.band.follows
 
 
 def _is_carried(machine: Machine) -> bool:
@@ -243,9 +271,20 @@ def _carry(machine: Machine, closure: Closure) -> np.ndarray:
     return carry
 
 
+class RuleError(ArithmeticError):
+    """A reader's rule returned what is no price. The message names the machine, the seed and the weekend that reproduce it."""
+
+
 def verify(out: np.ndarray, machine: Machine, seed: int, first: int) -> None:
-    """Raise :class:`LedgerError` if money appeared or vanished in any of the weekends ``first`` and following."""
+    """Raise :class:`LedgerError` if money appeared or vanished in any of the weekends ``first`` and following, :class:`RuleError` if a
+    reader's mark rule returned no price."""
     error = out[:, kernel.OUTCOMES.index("imbalance")]
+    refused = np.flatnonzero(error < 0.0)
+    if refused.size:
+        raise RuleError(
+            f"the mark rule {machine.mark.function.__name__!r} of {machine.name!r} returned something that is no price (not finite, or not above 0) "
+            f"in weekend {first + refused[0]} of seed {seed}; reproduce with simulate(..., rng={seed}, weekend={first + refused[0]})"
+        )
     bad = np.flatnonzero(~(error <= TOLERANCE))
     if bad.size:
         raise LedgerError(
@@ -290,6 +329,8 @@ def simulate(
         If a parameter is out of range, before anything runs.
     LedgerError
         If money appeared or vanished.
+    RuleError
+        If a reader's mark rule returned something that is no price.
     """
     if not math.isfinite(gap):
         raise ValueError(f"gap is a finite log return; got {gap!r}")
@@ -299,7 +340,7 @@ def simulate(
     chunk, place = divmod(weekend, CHUNK)
     check(machine, accounts)
     tables = engine_of(machine)(machine, accounts, closure)
-    shocks = draw(seed, chunk, place + 1, np.full(place + 1, float(gap)), closure)
+    shocks = draw(seed, chunk, place + 1, np.full(place + 1, float(gap)), closure, proxy=reads_proxy(machine))
     last = Shocks(*(np.ascontiguousarray(x[-1:]) for x in shocks))
     out = np.zeros((1, len(tables.outcomes)))
     trace = np.zeros((closure.closed_steps + closure.open_steps, len(kernel.TRACE)))

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from perpkit import kernel
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
-from perpkit.engine import CHUNK, as_seed, check, draw, engine_of, verify
+from perpkit.engine import CHUNK, as_seed, check, draw, engine_of, reads_proxy, verify
 from perpkit.ledger import EVENT_FIELDS
 from perpkit.machine import Machine
 from perpkit.runs import SOURCE, Store, identity
@@ -98,6 +98,8 @@ def ensemble(
         population, before anything runs.
     LedgerError
         If money appeared or vanished in any weekend; the message names seed and weekend.
+    RuleError
+        If a reader's mark rule returned something that is no price; the message names seed and weekend too.
     RuntimeError
         If a worker of the executor runs another version of the package.
     """
@@ -163,9 +165,10 @@ def _block(source: str, machines, closure: Closure, seed: int, outcomes: Sequenc
     tables = [engine_of(machine)(machine, accounts, closure) for machine, accounts in machines]
     out = [np.empty((len(gaps), len(table.outcomes))) for table in tables]
     normals = np.empty((CHUNK, closure.closed_steps + closure.open_steps, 2))
+    proxy = any(reads_proxy(machine) for machine, _ in machines)
     for at in range(0, len(gaps), CHUNK):
         part = gaps[at : at + CHUNK]
-        shocks = draw(seed, (start + at) // CHUNK, len(part), part, closure, out=normals)
+        shocks = draw(seed, (start + at) // CHUNK, len(part), part, closure, out=normals, proxy=proxy)
         for k, table in enumerate(tables):
             table.run(shocks, out[k][at : at + len(part)], _NO_TRACE, _NO_EVENTS)
     rows = np.zeros((len(tables), len(gaps), len(outcomes)))

@@ -40,6 +40,7 @@ from perpkit.ledger import (
 )
 from perpkit.liquidation import liquidate
 from perpkit.loop import (
+    AVERAGE,
     CLOSED,
     DEPTH,
     HALF_SPREAD,
@@ -47,15 +48,19 @@ from perpkit.loop import (
     HOURS,
     IMPACT_ASK,
     IMPACT_BID,
+    INNER,
+    INTERNAL,
     KEEP_ANCHOR,
     KEEP_IMPACT,
     NOISE,
     OPEN,
+    RATE,
+    REFUSED,
     advance,
 )
 from perpkit.margin import ALL_Q, ALL_QB, BETA, first_not_above
 from perpkit.mark import CUSTOM, MEMORY
-from perpkit.oracle import NONE
+from perpkit.oracle import NONE, PROXY
 
 OUTCOMES = (
     *POCKETS,
@@ -110,6 +115,10 @@ class Rules(NamedTuple):
     multiplier: float
     cap_per_hour: float
     funding_when_closed: float
+    wall: float
+    weight_tau: float
+    band_follows: float
+    averaged: float
     carried: float
     dust: float
 
@@ -181,22 +190,24 @@ def _disturbed(logs, prices, free, free_prices, start, stop, keep_anchor, keep_i
 @compiled
 def run_block(
     custom, params, rules, paces, updates, updates_an_hour, sides, works, large, pending, single,
-    gaps, values, anchors, free_prices, normals, carry, n_closed, out, trace, events,
+    gaps, values, anchors, free_prices, normals, proxies, carry, n_closed, out, trace, events,
 ):  # fmt: skip
     """Run ``len(gaps)`` weekends and write one row of ``OUTCOMES`` each to ``out``, per unit of open interest.
 
     ``values``, ``anchors`` and ``free_prices`` hold log value, log anchor and anchor price (USD) at the end of each step, shape (weekends,
     steps), as they are when nobody is forced; with ``rules.carried`` the closed anchor depends on the oracle and is computed here from
-    ``normals``. ``paces`` holds one pace table for each hour since the close, the last of which serves all later hours. ``trace`` (steps,
-    len(TRACE)) and ``events`` record the last weekend, and nothing when they have no rows. Money that appears or vanishes is reported in
-    ``imbalance``; the caller raises.
+    ``normals``. ``proxies`` is the log price of the oracle's proxy at the end of each closed step, where there is one. ``paces`` holds one
+    pace table for each hour since the close, the last of which serves all later hours. ``trace`` (steps, len(TRACE)) and ``events`` record
+    the last weekend, and nothing when they have no rows. Money that appears or vanishes is reported in ``imbalance``, and -1 in its place
+    where a reader's mark rule returned no price; the caller raises.
     """
     n_steps = values.shape[1]
     st = np.zeros(STATE)
     memory = np.zeros(MEMORY)
     money = np.zeros(len(POCKETS))
     longest = max(updates, updates_an_hour)
-    logs, prices, hot_values, hot_free, hot_prices = np.empty((5, longest))
+    logs, prices, hot_values, hot_free, hot_prices, hot_proxy = np.empty((6, longest))
+    inner = np.zeros(INNER)
     m, price = rules.maintenance, rules.price
     pools = 1.0 / rules.open_interest
     to_interest = price / rules.open_interest
@@ -207,6 +218,9 @@ def run_block(
     for w in range(len(gaps)):
         open_books(sides, works, pending, st, price, rules.fund)
         memory[:] = 0.0
+        inner[:] = 0.0
+        inner[INTERNAL] = inner[AVERAGE] = price
+        guess = 0.0
         reopen_value = price * math.exp(gaps[w])
         oracle = mark = traded = anchor = price
         basis = funding = premium_sum = rate = ups = downs = impact = shift = a = v = 0.0
@@ -248,6 +262,14 @@ def run_block(
                 seg_values, free, free_price = hot_values[:count], hot_free[:count], hot_prices[:count]
             else:
                 seg_values, free, free_price = values[w, s : s + count], anchors[w, s : s + count], free_prices[w, s : s + count]
+            seg_proxy = hot_proxy[:count]
+            if closed and rules.oracle == PROXY:
+                guess_end = proxies[w, s + steps - 1]
+                if row == HOT:
+                    for k in range(count):
+                        hot_proxy[k] = guess_end if k + 1 == count else guess + (guess_end - guess) * ((k + 1.0) / count)
+                else:
+                    seg_proxy = proxies[w, s : s + count]
             if quiet:
                 seg_logs, seg_prices = free, free_price
             else:
@@ -262,13 +284,21 @@ def run_block(
                 before = k
                 if rules.mark == CUSTOM:
                     k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
-                        k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, custom,
+                        k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, custom, inner, seg_proxy,
+                        oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
+                        elapsed * update_length, events, st,
+                    )  # fmt: skip
+                    if inner[REFUSED] > 0.0:
+                        break
+                elif rules.averaged > 0.0:
+                    k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
+                        k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, None, inner, seg_proxy,
                         oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
                         elapsed * update_length, events, st,
                     )  # fmt: skip
                 else:
                     k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
-                        k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, None,
+                        k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, None, None, None,
                         oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
                         elapsed * update_length, events, st,
                     )  # fmt: skip
@@ -317,8 +347,12 @@ def run_block(
                 k += 1
                 if hot and row == CLOSED:
                     break  # the next minute is run at the update cadence
+            if inner[REFUSED] > 0.0:
+                break
             done = 1 if row == HOT else k
             a = (a_end if carried else anchors[w, s + done - 1]) if closed else a
+            if closed and rules.oracle == PROXY:
+                guess = proxies[w, s + done - 1]
             s += done
 
             # On the hour.
@@ -328,6 +362,7 @@ def run_block(
                 if closed_charged or not closed:
                     rate = hourly_rate(premium_sum, rules.interest_8h, rules.clamp_8h, rules.multiplier, rules.cap_per_hour)
                 premium_sum = 0.0
+                inner[RATE] = rate
                 if rate != 0.0:
                     pay_funding(st, rate * oracle)
                     funding += rate * oracle
@@ -342,6 +377,11 @@ def run_block(
                 hidden, held = _hidden(sides, works, pending, st, price * math.exp(v) - funding)
                 trace[s - 1, 9], trace[s - 1, 10] = hidden * pools, held * to_interest
                 trace[s - 1, 11], trace[s - 1, 12] = funding, imbalance(sides, works, pending, st, funding, price)
+
+        if inner[REFUSED] > 0.0:
+            out[w] = np.nan
+            out[w, len(OUTCOMES) - 1] = -1.0
+            continue
 
         # Whoever is still open without equity at the value is closed now: bad debt must not outlive the window.
         worth = price * math.exp(v)

@@ -23,7 +23,8 @@ from numba.core import config, types
 from perpkit._checks import positive, share
 from perpkit._compile import compiled
 
-ORACLE, MID, MEDIAN, BLEND, CUSTOM = 0, 1, 2, 3, 4
+ORACLE, MID, MEDIAN, BLEND, CUSTOM, LOCAL_MEDIAN, IMPACT_MEDIAN, LAST_MEDIAN, BASIS = range(9)
+NAMES = ("oracle", "mid", "median of three", "blend", "custom", "median with local average", "impact median", "last median", "basis")
 MEMORY = 8
 """Floats of scratch memory a custom rule may keep through one weekend."""
 
@@ -65,8 +66,8 @@ _SIGNATURE = _FLOAT(
 
 @dataclass(frozen=True)
 class Mark:
-    """A mark rule with its parameters. Build one with :func:`OracleMark`, :func:`Mid`, :func:`Median`, :func:`Blend` or a
-    :func:`mark_rule`.
+    """A mark rule with its parameters. Build one with :func:`OracleMark`, :func:`Mid`, :func:`Median`, :func:`Blend`, :func:`LocalMedian`,
+    :func:`ImpactMedian`, :func:`LastMedian`, :func:`BasisMark` or a :func:`mark_rule`.
 
     Parameters
     ----------
@@ -74,16 +75,19 @@ class Mark:
     params : the rule's own parameters.
     basis_s : time constant of the basis average, seconds.
     function : a custom rule's Python function.
+    average_s : time constant of the rule's own average of a price, seconds. It starts from the last print before the closure.
     """
 
     code: int
     params: tuple[float, ...] = ()
     basis_s: float = 150.0
     function: Callable | None = None
+    average_s: float = 30.0
 
     def __post_init__(self) -> None:
         positive("basis_s", self.basis_s, "the time constant of the basis average in seconds")
-        if self.code not in (ORACLE, MID, MEDIAN, BLEND, CUSTOM):
+        positive("average_s", self.average_s, "the time constant of the rule's own average in seconds")
+        if self.code not in range(len(NAMES)):
             raise ValueError(f"code names a rule of perpkit.mark; got {self.code!r}")
         if (self.code == CUSTOM) != (self.function is not None):
             raise ValueError("a custom rule needs its function, and only a custom rule has one; use perpkit.mark_rule")
@@ -124,7 +128,7 @@ def _callable(function: Callable) -> Callable:
     return function if config.DISABLE_JIT else numba.cfunc(_SIGNATURE, error_model="numpy")(function)
 
 
-def OracleMark() -> Mark:  # noqa: N802 - these four read as the names of rules
+def OracleMark() -> Mark:  # noqa: N802 - these read as the names of rules
     """The mark is the oracle (Ostium; Felix metals)."""
     return Mark(ORACLE)
 
@@ -143,6 +147,45 @@ def Blend(weight: float) -> Mark:  # noqa: N802
     """``weight`` on the traded price, the rest on the oracle: the analytic family, from oracle only (0) to mid only (1)."""
     share("weight", weight, "the weight of the traded price in the mark")
     return Mark(BLEND, params=(float(weight),))
+
+
+def LocalMedian(local_s: float = 30.0, basis_s: float = 150.0) -> Mark:  # noqa: N802
+    """Median of oracle plus averaged basis, the local price, and the local price averaged over ``local_s`` seconds.
+
+    Hyperliquid where no outside perp exists (robust price indices page, read 2026-10). Nothing in it holds to the oracle itself.
+    """
+    return Mark(LOCAL_MEDIAN, basis_s=basis_s, average_s=local_s)
+
+
+def ImpactMedian(clamp: float = 0.005, basis_s: float = 480.0, weight_s: float = 60.0, internal_s: float = 480.0) -> Mark:  # noqa: N802
+    """Median of the impact mid, the index plus an average of its clamped basis, and a third that the venue makes itself.
+
+    Lighter, fair price and RWA pricing pages, 2026-04: the basis, impact mid less index, is cut to ``clamp`` of the index before it is averaged
+    over ``basis_s``. Open, the third is other exchanges' marks, here the oracle. Closed, it is the last external print with a weight that
+    decays with ``weight_s`` (newer page), and for the rest an average of the impact mid over ``internal_s``.
+    """
+    share("clamp", clamp, "the largest basis that is averaged, as a share of the index")
+    positive("weight_s", weight_s, "the time constant of the last print's weight in seconds")
+    return Mark(IMPACT_MEDIAN, params=(float(clamp), weight_s / 3600.0), basis_s=basis_s, average_s=internal_s)
+
+
+def LastMedian(  # noqa: N802
+    last_s: float = 1600.0, basis_s: float = 150.0, interval_h: float = 8.0, alone: bool = False
+) -> Mark:
+    """Median of the index carried to the next funding, the index plus its averaged basis, and the last trade: closed, an average of it.
+
+    Aster, stock perpetuals page (read 2026-10): the average keeps ``exp(-1/1600)`` a second, a half-life of 18.5 minutes. The first of the
+    three is ``index (1 + rate x time left)``, with ``interval_h`` from one funding to the next. The basis is a moving average over 5 minutes
+    there; here an exponential one of the same mean age, ``basis_s``. With ``alone`` the average of the last trade is the whole mark while
+    closed (Binance, support page, 2026-08; constant not published).
+    """
+    positive("interval_h", interval_h, "the time from one funding to the next in hours")
+    return Mark(LAST_MEDIAN, params=(float(interval_h), float(alone)), basis_s=basis_s, average_s=last_s)
+
+
+def BasisMark(basis_s: float = 15.0) -> Mark:  # noqa: N802
+    """Oracle plus averaged basis (Bitget support article, 2025-12: mean basis of 30 s, here an exponential average of the same mean age)."""
+    return Mark(BASIS, basis_s=basis_s)
 
 
 def mark_rule(function: Callable) -> Callable[..., Mark]:
@@ -208,3 +251,29 @@ def target_mark(code, mid, bid, ask, oracle, basis, params) -> float:
     if code == ORACLE:
         return oracle
     return mid
+
+
+@compiled
+def clamped_basis(impact: float, oracle: float, share: float) -> float:
+    """Impact mid less oracle, cut to ``share`` of the oracle, USD."""
+    return min(max(impact - oracle, -share * oracle), share * oracle)
+
+
+@compiled
+def averaged_mark(code, mid, bid, ask, impact, oracle, basis, average, external, hours, rate, closed, params) -> float:
+    """What a built-in rule with an average of its own says, before clamp and band, USD.
+
+    ``impact`` is the impact mid, ``average`` the rule's own average, ``external`` the last external print, ``hours`` the time since the
+    close, ``rate`` the last funding rate per hour.
+    """
+    if code == LOCAL_MEDIAN:
+        return middle(oracle + basis, middle(bid, ask, mid), average)
+    if code == IMPACT_MEDIAN:
+        weight = math.exp(-hours / params[1])
+        return middle(impact, oracle + basis, weight * external + (1.0 - weight) * average if closed else oracle)
+    if code == LAST_MEDIAN:
+        if closed and params[1] > 0.0:
+            return average
+        left = params[0] - (hours + 1e-9) % params[0]
+        return middle(oracle * (1.0 + rate * left), oracle + basis, average if closed else mid)
+    return oracle + basis

@@ -14,15 +14,15 @@ import numpy as np
 from perpkit import mark as marks
 from perpkit import oracle as oracles
 from perpkit.accounts import Accounts
-from perpkit.band import no_band, ratchet, static_band
+from perpkit.band import no_band, oracle_band, ratchet, static_band
 from perpkit.book import Book
 from perpkit.clock import Closure
 from perpkit.engine import CHUNK, draw
 from perpkit.funding import Funding
-from perpkit.machine import Machine
+from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
-from perpkit.mark import Blend, Median, Mid, OracleMark
-from perpkit.oracle import frozen_oracle, impact_oracle, no_oracle
+from perpkit.mark import BasisMark, Blend, ImpactMedian, LastMedian, LocalMedian, Median, Mid, OracleMark
+from perpkit.oracle import decaying_oracle, frozen_oracle, impact_oracle, last_oracle, level_oracle, no_oracle, proxy_oracle
 from perpkit.value import Value
 from perpkit.waterfall import Backstop, Liquidation
 
@@ -115,9 +115,10 @@ class Runs:
 def replay(machine: Machine, accounts: Accounts, closure: Closure, gap: float, seed: int = 1, weekend: int = 0) -> Replay:
     """Run the weekend that ``perpkit.simulate(machine, accounts, closure, gap, rng=seed, weekend=weekend)`` runs."""
     chunk, place = divmod(weekend, CHUNK)
-    shocks = draw(seed, chunk, place + 1, np.full(place + 1, float(gap)), closure)
+    shocks = draw(seed, chunk, place + 1, np.full(place + 1, float(gap)), closure, proxy=machine.oracle.kind == oracles.PROXY)
     week = Weekend(machine, accounts, closure, gap)
-    return week.run(float(shocks.news[-1]), [int(k) for k in shocks.news_at[-1]], shocks.normals[-1])
+    own = shocks.proxy[-1] if len(shocks.proxy) else []
+    return week.run(float(shocks.news[-1]), [int(k) for k in shocks.news_at[-1]], shocks.normals[-1], [float(z) for z in own])
 
 
 @dataclass
@@ -151,6 +152,8 @@ class Weekend:
         self.oracle = self.mark = self.band_anchor = self.price
         self.ups = self.downs = 0
         self.basis = self.premium_sum = self.rate = self.funding_paid = 0.0
+        self.internal = self.average = self.price
+        self.guess = self.blur = 0.0
         self.memory = np.zeros(marks.MEMORY)
         self.equity_at_start = {s: sum(a.equity(self.price) for a in self.accounts if a.side == s) for s in (1.0, -1.0)}
         self.wealth_at_start = self.wealth(0.0)
@@ -164,7 +167,7 @@ class Weekend:
 
     # The clock
 
-    def run(self, news: float, news_at: list[int], normals: np.ndarray) -> Replay:
+    def run(self, news: float, news_at: list[int], normals: np.ndarray, own: list[float]) -> Replay:
         closure = self.closure
         smooth, arrived, premium, hot = 0.0, 0.0, 0.0, False
         step_hours = closure.closed_step_s / 3600.0
@@ -178,14 +181,16 @@ class Weekend:
             coarse, fine, opened = self.paces(start)
             hours_left = max(closure.hours - end, 0.0)
             before = self.liquidated_closed
+            guess = self.guess, self.proxy(new, own[k] if own else 0.0)
             here, there = self.anchor, self.followed(coarse, new, hours_left, coarse.noise * normals[k, 1])
             if hot:
                 for u in range(1, closure.updates + 1):
                     self.v = old + (new - old) * u / closure.updates
                     self.anchor = here + (there - here) * u / closure.updates
+                    self.guess = guess[0] + (guess[1] - guess[0]) * u / closure.updates
                     self.update(fine, start + u * fine.hours)
             else:
-                self.v, self.anchor = new, there
+                self.v, self.anchor, self.guess = new, there, guess[1]
                 self.update(coarse, end)
             hot = self.liquidated_closed > before
             self.finish_step(end, step_hours, coarse)
@@ -260,14 +265,21 @@ class Weekend:
         wide = pace.half_spread + machine.impact_notional / pace.depth
         bid, ask = traded * math.exp(-pace.half_spread), traded * math.exp(pace.half_spread)
         impact_bid, impact_ask = traded * math.exp(-wide), traded * math.exp(wide)
-        self.publish(pace, impact_bid, impact_ask)
+        self.publish(pace, now, impact_bid, impact_ask)
         self.premium_sum += self.premium(impact_bid, impact_ask) * pace.hours
         self.dislocation = max(self.dislocation, abs(math.log(traded / self.price) - self.v))
         liquidated = 0.0
         silent = pace.closed and machine.oracle.kind == oracles.NONE
         if not silent:
-            self.basis += (1.0 - math.exp(-pace.hours * 3600.0 / machine.mark.basis_s)) * (traded - self.oracle - self.basis)
-            self.set_mark(pace, marks.Quotes(bid, ask, traded, traded, impact_bid, impact_ask))
+            apart, followed = traded - self.oracle, traded
+            if machine.mark.code == marks.IMPACT_MEDIAN:
+                followed = (impact_bid + impact_ask) / 2.0
+                most = machine.mark.params[0] * self.oracle
+                apart = sorted([-most, followed - self.oracle, most])[1]
+            self.basis += (1.0 - math.exp(-pace.hours * 3600.0 / machine.mark.basis_s)) * (apart - self.basis)
+            keep = math.exp(-pace.hours * 3600.0 / machine.mark.average_s)
+            self.average = keep * self.average + (1.0 - keep) * followed
+            self.set_mark(pace, now, marks.Quotes(bid, ask, traded, traded, impact_bid, impact_ask))
             for side in (1.0, -1.0):
                 liquidated += self.liquidate(side, self.mark, machine.margin.maintenance, pace, now)
         self.runs.add(liquidated)
@@ -277,22 +289,50 @@ class Weekend:
         self.worst = max(self.worst, self.imbalance())
 
     def pass_through(self, hours_left: float) -> float:
-        kappa, tau = self.machine.funding.kappa, self.machine.oracle.tau
+        kappa, tau = self.machine.funding.kappa, self.oracle_tau()
         a = kappa - 1.0 / tau
         if abs(a) < 1e-12:
             return 1.0 / (1.0 + kappa * hours_left)
         return 1.0 / (1.0 + kappa / a * (math.exp(a * hours_left) - 1.0))
 
-    def publish(self, pace: Pace, impact_bid: float, impact_ask: float) -> None:
+    def oracle_tau(self) -> float:
+        """Time constant of the closed oracle in hours: nights may have one of their own."""
         rule = self.machine.oracle
+        return rule.night_tau if rule.night_tau is not None and self.closure.hours < 24.0 else rule.tau
+
+    def proxy(self, value: float, z: float) -> float:
+        """What a correlated instrument says of the log value at the end of a closed step."""
+        rule = self.machine.oracle
+        if rule.kind != oracles.PROXY:
+            return 0.0
+        # What it does not explain has variance r2 (1 - r2) of the gap's over the closure.
+        self.blur += z * self.closure.value.sd * math.sqrt(rule.r2 * (1.0 - rule.r2) / self.closure.closed_steps)
+        return rule.r2 * value + self.blur
+
+    def publish(self, pace: Pace, now: float, impact_bid: float, impact_ask: float) -> None:
+        rule, tau = self.machine.oracle, self.oracle_tau()
+        counted = min(self.closure.update_s / 3600.0, rule.cap * tau)
+        weight = 1.0 - math.exp(-counted / tau) ** pace.updates if tau < math.inf else 0.0
+        middle = (impact_bid + impact_ask) / 2.0
         if not pace.closed:
-            target = self.value
-        elif rule.kind == oracles.IMPACT_EMA:
-            counted = min(self.closure.update_s / 3600.0, rule.cap * rule.tau)
-            weight = 1.0 - math.exp(-counted / rule.tau) ** pace.updates
+            self.oracle = self.clamped(self.oracle, self.value, rule.step, pace.updates)
+            return
+        if rule.kind == oracles.IMPACT_EMA:
             target = self.oracle + weight * self.beyond(impact_bid, impact_ask)
+        elif rule.kind == oracles.LEVEL:
+            target = (1.0 - weight) * self.oracle + weight * middle
+        elif rule.kind == oracles.LAST:
+            target = (1.0 - weight) * self.oracle + weight * self.traded
+        elif rule.kind == oracles.DECAYING:
+            self.internal = (1.0 - weight) * self.internal + weight * middle
+            stale = math.exp(-now / rule.weight_tau)
+            target = stale * self.price + (1.0 - stale) * self.internal
+        elif rule.kind == oracles.PROXY:
+            target = self.price * math.exp(self.guess)
         else:
             return
+        if rule.wall < math.inf:
+            target = sorted([self.price * (1.0 - rule.wall), target, self.price * (1.0 + rule.wall)])[1]
         self.oracle = self.clamped(self.oracle, target, rule.step, pace.updates)
 
     def beyond(self, impact_bid: float, impact_ask: float) -> float:
@@ -314,7 +354,7 @@ class Weekend:
             return (impact_bid + impact_ask) / 2.0 / self.oracle - 1.0
         return self.beyond(impact_bid, impact_ask) / self.oracle
 
-    def set_mark(self, pace: Pace, quotes: marks.Quotes) -> None:
+    def set_mark(self, pace: Pace, now: float, quotes: marks.Quotes) -> None:
         rule, band = self.machine.mark, self.machine.band
         if rule.code == marks.ORACLE:
             target = self.oracle
@@ -325,6 +365,22 @@ class Weekend:
         elif rule.code == marks.MEDIAN:
             local = sorted([quotes.bid, quotes.ask, quotes.last])[1]
             target = sorted([self.oracle, self.oracle + self.basis, local])[1]
+        elif rule.code == marks.LOCAL_MEDIAN:
+            local = sorted([quotes.bid, quotes.ask, quotes.last])[1]
+            target = sorted([self.oracle + self.basis, local, self.average])[1]
+        elif rule.code == marks.IMPACT_MEDIAN:
+            stale = math.exp(-now / rule.params[1])
+            third = stale * self.price + (1.0 - stale) * self.average if pace.closed else self.oracle
+            target = sorted([(quotes.impact_bid + quotes.impact_ask) / 2.0, self.oracle + self.basis, third])[1]
+        elif rule.code == marks.LAST_MEDIAN:
+            interval, alone = rule.params
+            to_go = (math.floor((now + 1e-9) / interval) + 1.0) * interval - now
+            recent = self.average if pace.closed else quotes.last
+            target = sorted([self.oracle * (1.0 + self.rate * to_go), self.oracle + self.basis, recent])[1]
+            if pace.closed and alone:
+                target = self.average
+        elif rule.code == marks.BASIS:
+            target = self.oracle + self.basis
         else:
             state = marks.State(self.mark, self.basis, pace.hours * 3600.0, float(pace.closed), self.memory)
             target = rule.function(quotes, self.oracle, state, np.array([*rule.params, 0.0]))
@@ -334,7 +390,8 @@ class Weekend:
                 self.band_anchor, self.ups = self.band_anchor * (1.0 + band.width), self.ups + 1
             elif self.downs < band.resets and self.oracle <= self.band_anchor * (1.0 - band.width * band.trigger):
                 self.band_anchor, self.downs = self.band_anchor * (1.0 - band.width), self.downs + 1
-            low, high = self.band_anchor * (1.0 - band.width), self.band_anchor * (1.0 + band.width)
+            centre = self.oracle if band.follows else self.band_anchor
+            low, high = centre * (1.0 - band.width), centre * (1.0 + band.width)
             self.mark = min(max(self.mark, low), high)
 
     # Liquidation of one side at one update
@@ -648,14 +705,21 @@ MARKS = (
 """Made once: each is compiled once."""
 
 
+NEWER = 20_000
+
+
 def random_case(seed: int, hours: float | None = None) -> tuple:
     """A random valid (machine, accounts, closure, gap): every rule is at work in some of them, singly or together.
 
-    Populations are small and closures short, so that the slow engine stays usable; ``hours`` fixes the closure.
+    Populations are small and closures short, so that the slow engine stays usable; ``hours`` fixes the closure. Seeds from ``NEWER`` on draw
+    from every rule of every venue, those below only from the first ones, so that they stay what they were.
     """
     rng = np.random.default_rng([20251221, seed])
     people, margin = random_accounts(rng)
-    return random_machine(rng, people, margin), people, random_closure(rng, hours), random_gap(rng)
+    machine = random_machine(rng, people, margin)
+    if seed >= NEWER:
+        machine = with_newer_rules(rng.spawn(1)[0], machine)
+    return machine, people, random_closure(rng, hours), random_gap(rng)
 
 
 def pick(rng: np.random.Generator, *options):
@@ -749,3 +813,31 @@ def random_machine(rng: np.random.Generator, people: Accounts, margin: Margin) -
         impact_notional=interest * between(rng, 1e-6, 1e-2),
         book=book,
     )
+
+
+NEWER_MARKS = (
+    LocalMedian(),
+    LocalMedian(600.0, 30.0),
+    ImpactMedian(),
+    ImpactMedian(0.02, 60.0, 600.0, 1800.0),
+    LastMedian(),
+    LastMedian(300.0, 600.0, 1.0),
+    LastMedian(600.0, alone=True),
+    BasisMark(60.0),
+)
+
+
+def with_newer_rules(rng: np.random.Generator, machine: Machine) -> Machine:
+    """The machine with some of its rules replaced by those that venues other than trade.xyz brought in."""
+    step, tau, wall = machine.oracle.step, between(rng, 0.05, 8.0), pick(rng, math.inf, math.inf, rng.uniform(0.01, 0.15))
+    oracle = pick(
+        rng,
+        machine.oracle,
+        impact_oracle(tau, pick(rng, 0.1, 0.001, 1.0), step, wall),
+        level_oracle(tau, pick(rng, None, between(rng, 0.05, 8.0)), step, wall),
+        last_oracle(tau, step, wall),
+        decaying_oracle(tau, between(rng, 0.01, 1.0), step, wall),
+        proxy_oracle(pick(rng, 0.0, rng.uniform(), 1.0), step, wall),
+    )
+    band = pick(rng, machine.band, machine.band, oracle_band(rng.uniform(0.005, 0.1)))
+    return replace(machine, oracle=oracle, band=band, mark=pick(rng, machine.mark, *NEWER_MARKS))

@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from slow_engine import random_accounts, random_case, random_closure, random_gap, random_machine, replay
+from slow_engine import NEWER, random_accounts, random_case, random_closure, random_gap, random_machine, replay, with_newer_rules
 
 import perpkit as pk
 from perpkit import band, book, funding, ledger, liquidation, margin, mark, oracle, value, waterfall
@@ -55,6 +55,8 @@ def test_ten_thousand_random_weekends_balance():
         for k in range(10):
             accounts[str(k)], rules = random_accounts(rng)
             machines[str(k)] = random_machine(rng, accounts[str(k)], rules)
+            if k % 2:
+                machines[str(k)] = with_newer_rules(rng.spawn(1)[0], machines[str(k)])
         gaps = np.array([random_gap(rng) for _ in range(25)])
         ens = pk.ensemble(machines, accounts, random_closure(rng), gaps, rng=group)
         pockets = sum(ens[name].values for name in pk.POCKETS)
@@ -67,7 +69,7 @@ def test_ten_thousand_random_weekends_balance():
 
 
 def test_books_balance_at_every_step_in_both_engines():
-    for seed in range(40):
+    for seed in (*range(40), *range(NEWER, NEWER + 40)):
         machine, accounts, closure, gap = random_case(seed)
         run = pk.simulate(machine, accounts, closure, gap, rng=seed)
         slow = replay(machine, accounts, closure, gap, seed=seed)
@@ -183,6 +185,12 @@ def _walk(r: np.random.Generator) -> tuple:
     return target, news, at, pull, noise, 0.01, r.normal(size=(n, 2)), np.zeros(n)
 
 
+def _averaged(r: np.random.Generator, code: int) -> tuple:
+    second = 0.5 + r.random() if code == mark.IMPACT_MEDIAN else float(r.integers(0, 2))
+    params = np.array([0.5 + r.random(), second, 0.0])
+    return code, *_prices(r, 5), r.normal(), *_prices(r, 2), 10.0 * r.random(), r.normal(0.0, 1e-3), bool(r.random() < 0.5), params
+
+
 RULES = {
     book.push: lambda r: (r.exponential(1e6), r.choice([math.inf, r.exponential(1e6)]), r.normal(0.5, 0.5)),
     book.anchor_path: lambda r: (r.normal(0, 0.05, 30), 20, r.random(), 0.01, r.random(), 0.02, r.normal(size=(30, 2)), np.zeros(30)),
@@ -191,9 +199,12 @@ RULES = {
     mark.median_of_three: lambda r: (*_prices(r, 1), r.normal(), *_prices(r, 1)),
     mark.local_price: lambda r: (_quotes(r),),
     mark.target_mark: lambda r: (int(r.integers(0, 4)), *_prices(r, 4), r.normal(), np.array([r.random(), 0.0])),
+    mark.clamped_basis: lambda r: (*_prices(r, 2), 0.02),
+    mark.averaged_mark: lambda r: _averaged(r, int(r.integers(5, 9))),
     band.anchor_after: lambda r: (*_prices(r, 1), float(r.integers(0, 3)), float(r.integers(0, 3)), *_prices(r, 1), 0.03, 0.9, 2.0),
     band.within: lambda r: (*_prices(r, 2), 0.02),
     oracle.impact_difference: lambda r: _prices(r, 3),
+    oracle.closed_target: lambda r: (float(r.integers(0, 7)), *_prices(r, 1), r.random(), *_prices(r, 5), r.random(), *_prices(r, 1)),
     oracle.step_towards: lambda r: (*_prices(r, 2), 0.99, 1.01),
     funding.premium: lambda r: (int(r.integers(0, 2)), *_prices(r, 3)),
     funding.hourly_rate: lambda r: (r.normal(0, 1e-3), 1e-4, 5e-4, 0.5, 1e-4),

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slow_engine import random_case, replay
+from slow_engine import NEWER, random_case, replay
 
 import perpkit as pk
+from perpkit.mark import LAST_MEDIAN
 
-SEEDS = (*range(160), 205, 1544, 1858)
-"""The last three empty the vault to the last share and then meet large accounts, where rounding once decided how these were sold."""
+SEEDS = (*range(160), 205, 1544, 1858, *range(NEWER, NEWER + 160))
+"""Three, 205 to 1858, empty the vault to the last share and then meet large accounts, where rounding once decided how these were sold."""
 LONG_SEEDS = range(9000, 9006)
 CENT = 0.005
 
@@ -198,6 +199,13 @@ WRONG = {
     "oracle never capped": changed("oracle", cap=1.0),
     "oracle never clamped": changed("oracle", step=math.inf),
     "mark never clamped": lambda m: pk.replace(m, mark_step=math.inf),
+    "wall forgotten": changed("oracle", wall=math.inf),
+    "night like a weekend": changed("oracle", night_tau=None),
+    "old print never forgotten": changed("oracle", weight_tau=1e6),
+    "a better proxy": changed("oracle", r2=1.0),
+    "band round the last print": changed("band", follows=False),
+    "another average": lambda m: pk.replace(m, mark=pk.replace(m.mark, average_s=m.mark.average_s * 1.1)),
+    "average alone": lambda m: pk.replace(m, mark=pk.replace(m.mark, params=(m.mark.params[0], 0.0)) if m.mark.code == LAST_MEDIAN else m.mark),
     "no band": lambda m: pk.replace(m, band=pk.no_band()),
     "band never moves": changed("band", resets=0),
     "band moves late": changed("band", trigger=1.0),
