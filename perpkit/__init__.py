@@ -5,8 +5,8 @@ The surface is small: a :class:`Machine` (a venue's rules), :class:`Accounts`, a
 judge the other.
 """
 
-from perpkit import base, data, gaps, limits, nights, plots, runs, studies, theory, windows
-from perpkit.accounts import Accounts
+from perpkit import base, data, gaps, limits, nights, plots, pool, runs, studies, theory, windows
+from perpkit.accounts import Accounts, cut_leverage
 from perpkit.band import Band, no_band, oracle_band, ratchet, static_band
 from perpkit.book import Book
 from perpkit.clock import Closure
@@ -30,6 +30,7 @@ from perpkit.oracle import (
     no_oracle,
     proxy_oracle,
 )
+from perpkit.pool import Pool
 from perpkit.report import Report
 from perpkit.sessions import closures
 from perpkit.value import Value
@@ -40,9 +41,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Accounts", "Backstop", "Band", "BaseCase", "BasisMark", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding", "ImpactMedian",
-    "LastMedian", "LedgerError", "Liquidation", "Liquidity", "LocalMedian", "Machine", "Margin", "Mark", "Median", "Mid", "OUTCOMES", "Oracle",
-    "OracleMark", "POCKETS", "Report", "RuleError", "Run", "Value", "base", "base_case", "closures", "credible", "data", "decaying_oracle",
-    "ensemble", "estimate", "frozen_oracle", "gaps", "impact_oracle", "last_oracle", "level_oracle", "mark_rule", "no_band", "no_oracle",
-    "oracle_band", "plots", "proxy_oracle", "ratchet", "replace", "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue",
-    "venues",
+    "LastMedian", "LedgerError", "Liquidation", "Liquidity", "LocalMedian", "Machine", "Margin", "Mark", "Median", "Mid", "OUTCOMES",
+    "Oracle", "OracleMark", "POCKETS", "Pool", "Report", "RuleError", "Run", "Value", "base", "base_case", "closures", "credible",
+    "cut_leverage", "data", "decaying_oracle", "ensemble", "estimate", "frozen_oracle", "gaps", "impact_oracle", "last_oracle",
+    "level_oracle", "mark_rule", "no_band", "no_oracle", "oracle_band", "plots", "pool", "proxy_oracle", "ratchet", "replace", "rulebook",
+    "runs", "simulate", "static_band", "studies", "theory", "venue", "venues",
 ]  # fmt: skip

@@ -127,3 +127,38 @@ class Accounts:
         value, gear = np.tile(notional, 2), np.tile(leverage, 2)
         side = np.repeat([1.0, -1.0], half)
         return cls(side, value / price, np.full(n, price), value / gear, price)
+
+
+def cut_leverage(accounts: Accounts, max_leverage: float, how: str = "reduce") -> Accounts:
+    """The population after a venue has forced leverage down at the last print, as before a close.
+
+    Parameters
+    ----------
+    accounts : the population.
+    max_leverage : largest notional over equity, at the last print, that may be held from now on.
+    how : ``"reduce"`` sells what is above it at the last print, free of charge, and what that realises joins the collateral. ``"close"`` closes
+        such accounts (Ostium, 15:45 New York: ostium-labs.gitbook.io, stocks day trading).
+
+    Raises
+    ------
+    ValueError
+        If an account has no equity, or none would be left.
+    """
+    if not max_leverage >= 1.0:
+        raise ValueError(f"max_leverage is 1 or more; got {max_leverage!r}")
+    if how not in ("reduce", "close"):
+        raise ValueError(f'how is "reduce" or "close"; got {how!r}')
+    equity = accounts.collateral + accounts.side * accounts.size * (accounts.price - accounts.entry)
+    if not (equity > 0.0).all():
+        j = int(np.argmin(equity))
+        raise ValueError(f"account {j} has no equity at the last print ({equity[j]:.6g} USD), so no leverage; give it collateral")
+    allowed = max_leverage * equity / accounts.price
+    over = accounts.size > allowed * (1.0 + 1e-12)
+    if how == "close":
+        if over.all():
+            raise ValueError(f"every account is above {max_leverage:g}x and would be closed; give a higher max_leverage")
+        kept = ~over
+        return Accounts(accounts.side[kept], accounts.size[kept], accounts.entry[kept], accounts.collateral[kept], accounts.price)
+    size = np.where(over, allowed, accounts.size)
+    realised = accounts.side * (accounts.size - size) * (accounts.price - accounts.entry)
+    return Accounts(accounts.side, size, accounts.entry, accounts.collateral + realised, accounts.price)
