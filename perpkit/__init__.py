@@ -31,6 +31,7 @@ from perpkit.oracle import (
     proxy_oracle,
 )
 from perpkit.pool import Pool
+from perpkit.orders import Misprint, Orders
 from perpkit.report import Report
 from perpkit.sessions import closures
 from perpkit.value import Value
@@ -41,9 +42,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Accounts", "Backstop", "Band", "BaseCase", "BasisMark", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding", "ImpactMedian",
-    "LastMedian", "LedgerError", "Liquidation", "Liquidity", "LocalMedian", "Machine", "Margin", "Mark", "Median", "Mid", "OUTCOMES",
-    "Oracle", "OracleMark", "POCKETS", "Pool", "Report", "RuleError", "Run", "Value", "base", "base_case", "closures", "credible",
-    "cut_leverage", "data", "decaying_oracle", "ensemble", "estimate", "frozen_oracle", "gaps", "impact_oracle", "last_oracle",
-    "level_oracle", "mark_rule", "no_band", "no_oracle", "oracle_band", "plots", "pool", "proxy_oracle", "ratchet", "replace", "rulebook",
-    "runs", "simulate", "static_band", "studies", "theory", "venue", "venues",
+    "LastMedian", "LedgerError", "Liquidation", "Liquidity", "LocalMedian", "Machine", "Margin", "Mark", "Median", "Mid", "Misprint", "OUTCOMES",
+    "Oracle", "OracleMark", "Orders", "POCKETS", "Pool", "Report", "RuleError", "Run", "Value", "base", "base_case", "closures", "credible",
+    "cut_leverage", "data", "decaying_oracle", "ensemble", "estimate", "frozen_oracle", "gaps", "impact_oracle", "last_oracle", "level_oracle",
+    "mark_rule", "no_band", "no_oracle", "oracle_band", "plots", "pool", "proxy_oracle", "ratchet", "replace", "rulebook", "runs", "simulate",
+    "static_band", "studies", "theory", "venue", "venues",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from perpkit.machine import Machine
 from perpkit.margin import sort_sides
 from perpkit.mark import LOCAL_MEDIAN
 from perpkit.oracle import LEVEL, NONE, PROXY, gain, proxy_path
+from perpkit.orders import Misprint, Orders, script
 from perpkit.theory import pass_through
 from perpkit.value import value_path
 from perpkit.waterfall import ADL
@@ -102,7 +104,10 @@ class Tables:
         """Raise ``ValueError`` if an account could not have been opened, or would be below maintenance before anything happens."""
         _check_margin(machine, accounts)
 
-    def __init__(self, machine: Machine, accounts: Accounts, closure: Closure) -> None:
+    def __init__(
+        self, machine: Machine, accounts: Accounts, closure: Closure, orders: Orders | None = None, misprints: Sequence[Misprint] = ()
+    ) -> None:
+        self.set_script(orders, misprints, closure, accounts.price)
         machine = dataclasses.replace(machine, oracle=machine.oracle.over(closure.hours))
         self.machine, self.closure = machine, closure
         self.sides, self.large = sort_sides(accounts, machine.liquidation.partial_threshold)
@@ -116,17 +121,23 @@ class Tables:
         self.params = np.array([*machine.mark.params, 0.0])
         self._paths = np.empty((3, CHUNK, closure.closed_steps + closure.open_steps))
 
+    def set_script(self, orders: Orders | None, misprints: Sequence[Misprint], closure: Closure, price: float) -> None:
+        """Replace what comes from outside; everything else stays prepared."""
+        self.script, self._shift = script(orders, misprints, closure, price)
+
     def run(self, shocks: Shocks, out: np.ndarray, trace: np.ndarray, events: np.ndarray) -> int:
         """Run the chunk into ``out`` (weekends, OUTCOMES); the number of events of the last weekend."""
         values, anchors, prices = self._paths[:, : len(shocks.gaps)]
         _free_paths(*shocks[:3], self.pull, self.bridge_noise, self.open_noise, self.paces[0], shocks.normals, values, anchors)
+        if len(self._shift):
+            anchors[:, self.closure.closed_steps :] += self._shift
         np.exp(anchors, out=prices)
         prices *= self.rules.price
         proxies = proxy_path(self.machine.oracle, self.closure.value.sd, values, shocks.proxy)
         return kernel.run_block(
             self.machine.mark.pointer, self.params, self.rules, self.paces, self.closure.updates, round(3600.0 / self.closure.update_s),
             self.sides, self.works, self.large, self.pending, self.single, shocks.gaps, values, anchors, prices, shocks.normals, proxies,
-            self.carry, self.closure.closed_steps, out, trace, events,
+            self.carry, self.script, self.closure.closed_steps, out, trace, events,
         )  # fmt: skip
 
     def start(self) -> dict[str, float]:
@@ -134,7 +145,8 @@ class Tables:
         rules, pace = self.rules, self.paces[0, loop.CLOSED]
         price = rules.price
         bid, ask = price * pace[loop.IMPACT_BID], price * pace[loop.IMPACT_ASK]
-        return dict.fromkeys(("V", "P", "O", "M"), price) | {"impact_bid": bid, "impact_ask": ask, "fund": rules.fund}
+        held = {"attacker_size": self.script.shares, "attacker_cash": -self.script.shares * self.script.entry}
+        return dict.fromkeys(("V", "P", "O", "M"), price) | {"impact_bid": bid, "impact_ask": ask, "fund": rules.fund} | held
 
 
 ENGINES: dict[type, type] = {Machine: Tables}
@@ -155,6 +167,16 @@ def check(machine, accounts: Accounts) -> None:
     if not isinstance(accounts, Accounts):
         raise ValueError(f"accounts is a perpkit Accounts; got {accounts!r}")
     engine.check(machine, accounts)
+
+
+def prepare(machine, accounts: Accounts, closure: Closure, orders: Orders | None, misprints: Sequence[Misprint]):
+    """What runs ``machine``, told what comes from outside, if anything does."""
+    engine = engine_of(machine)
+    if not orders and not misprints:
+        return engine(machine, accounts, closure)
+    if engine is not Tables:
+        raise ValueError(f"orders and misprints need a book, and {machine.name!r} has none; give a perpkit Machine, or leave them out")
+    return engine(machine, accounts, closure, orders, misprints)
 
 
 def _check_margin(machine: Machine, accounts: Accounts) -> None:
@@ -303,7 +325,14 @@ def as_seed(rng: int | np.random.Generator) -> int:
 
 
 def simulate(
-    machine: Machine, accounts: Accounts, closure: Closure, gap: float, rng: int | np.random.Generator = 1, weekend: int = 0
+    machine: Machine,
+    accounts: Accounts,
+    closure: Closure,
+    gap: float,
+    rng: int | np.random.Generator = 1,
+    weekend: int = 0,
+    orders: Orders | None = None,
+    misprints: Sequence[Misprint] = (),
 ) -> Run:
     """Run one weekend and keep everything.
 
@@ -313,13 +342,16 @@ def simulate(
     gap : log return of the value over the closure.
     rng : seed or generator.
     weekend : which weekend of the seed; ``ensemble`` numbers its weekends the same way.
+    orders : what a trader from outside sends; his gain is the ledger's ``attacker``.
+    misprints : reference prints that are off, after the reopening.
 
     Returns
     -------
     Run
         ``path``: Dataset over ``time`` (hours since the close, at the end of each step, the first row the close itself): V, P, O, M, impact
         prices and fund in USD, f per hour, ``liquidated``, ``phantom`` (negative equity hidden in open accounts) and ``phantom_size`` (what
-        those accounts hold) as shares of open interest, ``funding_paid`` by a long share in USD. ``events``: time (h), kind, side,
+        those accounts hold) as shares of open interest, ``funding_paid`` by a long share in USD, ``attacker_size`` (shares) and
+        ``attacker_cash`` (USD) held by the trader from outside. ``events``: time (h), kind, side (of an order, long is a purchase),
         accounts, size (shares), price (USD), loss (USD), generation (updates with forced orders in a row before this one), payer.
         ``ledger``: USD by pocket, sum 0. ``outcome``: one row of :data:`OUTCOMES`.
 
@@ -339,7 +371,7 @@ def simulate(
     seed = as_seed(rng)
     chunk, place = divmod(weekend, CHUNK)
     check(machine, accounts)
-    tables = engine_of(machine)(machine, accounts, closure)
+    tables = prepare(machine, accounts, closure, orders, misprints)
     shocks = draw(seed, chunk, place + 1, np.full(place + 1, float(gap)), closure, proxy=reads_proxy(machine))
     last = Shocks(*(np.ascontiguousarray(x[-1:]) for x in shocks))
     out = np.zeros((1, len(tables.outcomes)))
@@ -357,9 +389,9 @@ def simulate(
 def _path(trace: np.ndarray, start: dict[str, float], name: str, closure: Closure) -> xr.Dataset:
     full = np.vstack([[start.get(column, 0.0) for column in kernel.TRACE], trace])
     times = np.concatenate([[0.0], closure.times])
-    units = dict.fromkeys(("V", "P", "O", "M", "impact_bid", "impact_ask", "fund", "imbalance"), "USD")
+    units = dict.fromkeys(("V", "P", "O", "M", "impact_bid", "impact_ask", "fund", "imbalance", "attacker_cash"), "USD")
     units |= dict.fromkeys(("liquidated", "phantom", "phantom_size"), "share of open interest")
-    units |= {"f": "per hour", "funding_paid": "USD per share"}
+    units |= {"f": "per hour", "funding_paid": "USD per share", "attacker_size": "shares"}
     data = {column: ("time", full[:, j], {"units": units[column]}) for j, column in enumerate(kernel.TRACE)}
     clock = {"time": ("time", times, {"units": "hours since the close"})}
     return xr.Dataset(data, coords=clock, attrs={"machine": name, "hours": closure.hours})

@@ -20,10 +20,11 @@ from tqdm import tqdm
 from perpkit import kernel
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
-from perpkit.engine import CHUNK, as_seed, check, draw, engine_of, reads_proxy, verify
+from perpkit.engine import CHUNK, as_seed, check, draw, engine_of, prepare, reads_proxy, verify
 from perpkit.ledger import EVENT_FIELDS
 from perpkit.machine import Machine
-from perpkit.runs import SOURCE, Store, identity
+from perpkit.orders import Misprint, Orders
+from perpkit.runs import SOURCE, Store, digest, identity
 
 BLOCK = 8
 """Chunks in one task. Only a matter of overhead and memory; results do not depend on it."""
@@ -62,6 +63,8 @@ def ensemble(
     outcomes: Sequence[str] | None = None,
     store: str | PathLike | None = None,
     tasks: int | None = None,
+    orders: Orders | Mapping[str, Orders] | None = None,
+    misprints: Sequence[Misprint] = (),
 ) -> xr.Dataset:
     """Run weekends through machines on common shocks.
 
@@ -83,6 +86,8 @@ def ensemble(
     store : a folder for finished blocks. If it holds some of this run, only the others are run: a run that was killed loses the blocks in
         flight. Give larger blocks than the default, of some seconds each. Results are those of an uninterrupted run, bit for bit.
     tasks : most blocks handed to the executor at a time; by default four for each core of this machine. A cluster wants twice its cores.
+    orders : what a trader from outside sends in every weekend, or one schedule for each machine by the same names.
+    misprints : reference prints that are off, after the reopening, in every weekend.
 
     Returns
     -------
@@ -109,8 +114,13 @@ def ensemble(
     if isinstance(accounts, Mapping) and set(accounts) != set(by_name):
         raise ValueError(f"accounts are named {sorted(accounts)}, machines {sorted(by_name)}; use the same names")
     holders = {name: accounts[name] if isinstance(accounts, Mapping) else accounts for name in by_name}
+    if isinstance(orders, Mapping) and set(orders) != set(by_name):
+        raise ValueError(f"orders are named {sorted(orders)}, machines {sorted(by_name)}; use the same names")
+    outside = {name: (orders[name] if isinstance(orders, Mapping) else orders, tuple(misprints)) for name in by_name}
     for name, machine in by_name.items():
         check(machine, holders[name])
+        if any(outside[name]):
+            prepare(machine, holders[name], closure, *outside[name])
     for name, number, what in (("block", block, "a number of chunks"), ("tasks", tasks, "a number of blocks")):
         if number is not None and (number < 1 or int(number) != number):
             raise ValueError(f"{name} is {what}, 1 or more; got {number!r}")
@@ -122,12 +132,13 @@ def ensemble(
     done = set()
     shelf = None
     if store is not None:
-        shelf = Store(store, identity(by_name, holders, closure, drawn, seed=seed, weekends=count, block=block, outcomes=" ".join(kept)))
+        plain = {"seed": seed, "weekends": count, "block": block, "outcomes": " ".join(kept), "outside": digest(outside)}
+        shelf = Store(store, identity(by_name, holders, closure, drawn, **plain))
         for start, rows in shelf.blocks():
             result[:, start : start + rows.shape[1]] = rows
             done.add(start)
     jobs = ((start, drawn[start : start + span]) for start in range(0, count, span) if start not in done)
-    machines_held = [(machine, holders[name]) for name, machine in by_name.items()]
+    machines_held = [(machine, holders[name], *outside[name]) for name, machine in by_name.items()]
     own = executor is None
     pool = ThreadPoolExecutor(cpu_count()) if own else executor
     try:
@@ -162,17 +173,17 @@ def _block(source: str, machines, closure: Closure, seed: int, outcomes: Sequenc
     """Outcomes of the weekends from ``start``, shape (machines, weekends, outcomes). A chunk at a time, so that memory stays bounded."""
     if source != SOURCE:
         raise RuntimeError(f"this worker runs perpkit {SOURCE} and the caller {source}; install one version everywhere")
-    tables = [engine_of(machine)(machine, accounts, closure) for machine, accounts in machines]
+    tables = [prepare(*held[:2], closure, *held[2:]) for held in machines]
     out = [np.empty((len(gaps), len(table.outcomes))) for table in tables]
     normals = np.empty((CHUNK, closure.closed_steps + closure.open_steps, 2))
-    proxy = any(reads_proxy(machine) for machine, _ in machines)
+    proxy = any(reads_proxy(machine) for machine, *_ in machines)
     for at in range(0, len(gaps), CHUNK):
         part = gaps[at : at + CHUNK]
         shocks = draw(seed, (start + at) // CHUNK, len(part), part, closure, out=normals, proxy=proxy)
         for k, table in enumerate(tables):
             table.run(shocks, out[k][at : at + len(part)], _NO_TRACE, _NO_EVENTS)
     rows = np.zeros((len(tables), len(gaps), len(outcomes)))
-    for k, (machine, _) in enumerate(machines):
+    for k, (machine, *_) in enumerate(machines):
         verify(out[k], machine, seed, start)
         names = tables[k].outcomes
         if names == tuple(outcomes):

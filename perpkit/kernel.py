@@ -18,6 +18,8 @@ from perpkit.ledger import (
     ADL_NEEDED,
     ADL_SIZE,
     ANCHOR,
+    ATTACKER_CASH,
+    ATTACKER_SIZE,
     BREACHED,
     DIRTY,
     EVENTS,
@@ -61,6 +63,7 @@ from perpkit.loop import (
 from perpkit.margin import ALL_Q, ALL_QB, BETA, first_not_above
 from perpkit.mark import CUSTOM, MEMORY
 from perpkit.oracle import NONE, PROXY
+from perpkit.orders import CLOSE, TRADE, send
 
 OUTCOMES = (
     *POCKETS,
@@ -83,7 +86,10 @@ OUTCOMES = (
     "funding_closed",
     "imbalance",
 )
-TRACE = ("V", "P", "O", "M", "f", "impact_bid", "impact_ask", "liquidated", "fund", "phantom", "phantom_size", "funding_paid", "imbalance")
+TRACE = (
+    *("V", "P", "O", "M", "f", "impact_bid", "impact_ask", "liquidated", "fund", "phantom", "phantom_size", "funding_paid", "imbalance"),
+    *("attacker_size", "attacker_cash"),
+)
 NEGLIGIBLE = 1e-15
 """Log price below which the remains of an order are forgotten."""
 
@@ -190,33 +196,35 @@ def _disturbed(logs, prices, free, free_prices, start, stop, keep_anchor, keep_i
 @compiled
 def run_block(
     custom, params, rules, paces, updates, updates_an_hour, sides, works, large, pending, single,
-    gaps, values, anchors, free_prices, normals, proxies, carry, n_closed, out, trace, events,
+    gaps, values, anchors, free_prices, normals, proxies, carry, script, n_closed, out, trace, events,
 ):  # fmt: skip
     """Run ``len(gaps)`` weekends and write one row of ``OUTCOMES`` each to ``out``, per unit of open interest.
 
     ``values``, ``anchors`` and ``free_prices`` hold log value, log anchor and anchor price (USD) at the end of each step, shape (weekends,
     steps), as they are when nobody is forced; with ``rules.carried`` the closed anchor depends on the oracle and is computed here from
     ``normals``. ``proxies`` is the log price of the oracle's proxy at the end of each closed step, where there is one. ``paces`` holds one
-    pace table for each hour since the close, the last of which serves all later hours. ``trace`` (steps, len(TRACE)) and ``events`` record
-    the last weekend, and nothing when they have no rows. Money that appears or vanishes is reported in ``imbalance``, and -1 in its place
-    where a reader's mark rule returned no price; the caller raises.
+    pace table for each hour since the close, the last of which serves all later hours. ``script`` holds what comes from outside
+    (``orders.Script``). ``trace`` (steps, len(TRACE)) and ``events`` record the last weekend, and nothing when they have no
+    rows. Money that appears or vanishes is reported in ``imbalance``, and -1 in its place where a reader's mark rule returned no price; the
+    caller raises.
     """
     n_steps = values.shape[1]
     st = np.zeros(STATE)
     memory = np.zeros(MEMORY)
     money = np.zeros(len(POCKETS))
     longest = max(updates, updates_an_hour)
-    logs, prices, hot_values, hot_free, hot_prices, hot_proxy = np.empty((6, longest))
+    logs, prices, hot_values, hot_free, hot_prices, hot_proxy, printed = np.empty((7, longest))
     inner = np.zeros(INNER)
     m, price = rules.maintenance, rules.price
     pools = 1.0 / rules.open_interest
     to_interest = price / rules.open_interest
     closed_charged = rules.funding_when_closed > 0.0 and rules.oracle != NONE
     tracing = len(trace) > 0
+    ordered, misprinted = len(script.orders) > 0, len(script.prints) > 0
     last_hour = len(paces) - 1
     closed_length, open_length, update_length = paces[0, CLOSED, HOURS], paces[0, OPEN, HOURS], paces[0, HOT, HOURS]
     for w in range(len(gaps)):
-        open_books(sides, works, pending, st, price, rules.fund)
+        open_books(sides, works, pending, st, price, rules.fund, script.shares, script.entry)
         memory[:] = 0.0
         inner[:] = 0.0
         inner[INTERNAL] = inner[AVERAGE] = price
@@ -247,6 +255,11 @@ def run_block(
                 row, count = OPEN, min(to_hour, n_steps - s)
             if tracing or carried:
                 count = updates if row == HOT else 1
+            if ordered and row != HOT:
+                for ahead in range(count):
+                    if script.orders[s + ahead, TRADE] != 0.0 or script.orders[s + ahead, CLOSE] != 0.0:
+                        count = ahead + 1
+                        break
             steps = 1 if row == HOT else count
             a_end, v_end = anchors[w, s + steps - 1], values[w, s + steps - 1]
             if carried:
@@ -275,6 +288,11 @@ def run_block(
             else:
                 _disturbed(logs, prices, free, free_price, 0, count, pace[row, KEEP_ANCHOR], pace[row, KEEP_IMPACT], impact, shift)
                 seg_logs, seg_prices = logs[:count], prices[:count]
+            seg_printed = seg_values
+            if misprinted and not closed:
+                for k in range(count):
+                    printed[k] = seg_values[k] + script.prints[s - n_closed + k]
+                seg_printed = printed[:count]
 
             # Along the segment.
             ticks = updates if row == CLOSED else 1
@@ -284,21 +302,21 @@ def run_block(
                 before = k
                 if rules.mark == CUSTOM:
                     k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
-                        k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, custom, inner, seg_proxy,
-                        oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
+                        k, count, seg_logs, seg_prices, seg_values, seg_printed, pace[row], not closed, rules, params, memory, custom, inner,
+                        seg_proxy, oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
                         elapsed * update_length, events, st,
                     )  # fmt: skip
                     if inner[REFUSED] > 0.0:
                         break
                 elif rules.averaged > 0.0:
                     k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
-                        k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, None, inner, seg_proxy,
+                        k, count, seg_logs, seg_prices, seg_values, seg_printed, pace[row], not closed, rules, params, memory, None, inner, seg_proxy,
                         oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
                         elapsed * update_length, events, st,
                     )  # fmt: skip
                 else:
                     k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
-                        k, count, seg_logs, seg_prices, seg_values, pace[row], not closed, rules, params, memory, None, None, None,
+                        k, count, seg_logs, seg_prices, seg_values, seg_printed, pace[row], not closed, rules, params, memory, None, None, None,
                         oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
                         elapsed * update_length, events, st,
                     )  # fmt: skip
@@ -370,6 +388,15 @@ def run_block(
                         funding_closed += abs(rate) * oracle
                     error = _worst(error, imbalance(sides, works, pending, st, funding, price))
                     lowest, highest, v_low, v_high = _limits(sides, pending, st, funding, m, price)
+            if ordered and (script.orders[s - 1, TRADE] != 0.0 or script.orders[s - 1, CLOSE] != 0.0):
+                st[IMPACT], st[ANCHOR] = impact, shift
+                traded = send(
+                    st, rules, script.orders[s - 1, TRADE], script.orders[s - 1, CLOSE], traded, pace[row, DEPTH], pace[row, HALF_SPREAD],
+                    elapsed * update_length, events,
+                )  # fmt: skip
+                impact, shift, hot = st[IMPACT], st[ANCHOR], True
+                dislocation = max(dislocation, abs(math.log(traded / price) - v))
+                error = _worst(error, imbalance(sides, works, pending, st, funding, price))
             if tracing and w == len(gaps) - 1:
                 trace[s - 1, 0], trace[s - 1, 1], trace[s - 1, 2], trace[s - 1, 3] = price * math.exp(v), traded, oracle, mark
                 trace[s - 1, 4], trace[s - 1, 5], trace[s - 1, 6] = rate, traded * pace[row, IMPACT_BID], traded * pace[row, IMPACT_ASK]
@@ -377,6 +404,7 @@ def run_block(
                 hidden, held = _hidden(sides, works, pending, st, price * math.exp(v) - funding)
                 trace[s - 1, 9], trace[s - 1, 10] = hidden * pools, held * to_interest
                 trace[s - 1, 11], trace[s - 1, 12] = funding, imbalance(sides, works, pending, st, funding, price)
+                trace[s - 1, 13], trace[s - 1, 14] = st[ATTACKER_SIZE], st[ATTACKER_CASH]
 
         if inner[REFUSED] > 0.0:
             out[w] = np.nan

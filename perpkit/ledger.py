@@ -16,12 +16,12 @@ FIRST_ALIVE, NEXT_LARGE, PENDING, DIRTY, TRADER_CASH = 0, 2, 4, 6, 8
 SHORTFALL, PREMATURE, LIQUIDATED_CLOSED, LIQUIDATED_OPEN, ADL_SIZE, ADL_Y = 10, 12, 14, 16, 18, 20
 FUND, SOCIALISED, MAKER_CASH, MAKER_SIZE, BACKSTOP_CASH, BACKSTOP_SIZE, BACKSTOP_USED = 22, 23, 24, 25, 26, 27, 28
 IMPACT, ANCHOR, BREACHED, EXHAUSTED_AT, ADL_NEEDED, EVENTS, CASH_AT_START = 29, 30, 31, 32, 33, 34, 35
-GENERATION = 36
-STATE = 37
+GENERATION, ATTACKER_CASH, ATTACKER_SIZE = 36, 37, 38
+STATE = 39
 """Length of the state vector."""
 
 EVENT_FIELDS = ("time", "kind", "side", "accounts", "size", "price", "loss", "generation")
-POCKETS = ("longs", "shorts", "makers", "backstop", "insurance", "adl", "socialised")
+POCKETS = ("longs", "shorts", "makers", "backstop", "insurance", "adl", "socialised", "attacker")
 
 
 class LedgerError(ArithmeticError):
@@ -64,7 +64,8 @@ def side_cash(side: np.ndarray, first: int, pending: np.ndarray, n_pending: int,
 @compiled
 def totals(sides, works, pending, st: np.ndarray, funding: float) -> tuple[float, float]:
     """Signed size over all holders (shares) and cash over all pockets (USD)."""
-    size, cash = st[MAKER_SIZE] + st[BACKSTOP_SIZE], st[MAKER_CASH] + st[BACKSTOP_CASH] + st[FUND] + st[SOCIALISED]
+    size = st[MAKER_SIZE] + st[BACKSTOP_SIZE] + st[ATTACKER_SIZE]
+    cash = st[MAKER_CASH] + st[BACKSTOP_CASH] + st[FUND] + st[SOCIALISED] + st[ATTACKER_CASH]
     for me in range(2):
         side = works[me] if st[DIRTY + me] > 0.0 else sides[me]
         q, k = side_cash(side, int(st[FIRST_ALIVE + me]), pending[me], int(st[PENDING + me]), 1.0 - 2.0 * me, funding)
@@ -74,13 +75,16 @@ def totals(sides, works, pending, st: np.ndarray, funding: float) -> tuple[float
 
 
 @compiled
-def open_books(sides, works, pending, st: np.ndarray, price: float, fund: float) -> None:
-    """Friday: nothing traded yet; makers hold what balances the two sides, bought at the last print."""
+def open_books(sides, works, pending, st: np.ndarray, price: float, fund: float, shares: float, entry: float) -> None:
+    """Friday: nothing traded yet; makers hold what balances the two sides, bought at the last print, and the other side of the attacker's
+    ``shares``, which he bought from them at ``entry``."""
     st[:] = 0.0
     st[EXHAUSTED_AT] = np.nan
     net = sides[0, ALL_Q, -1] - sides[1, ALL_Q, -1]
-    st[MAKER_SIZE] = -net
-    st[MAKER_CASH] = net * price
+    st[MAKER_SIZE] = -net - shares
+    st[MAKER_CASH] = net * price + shares * entry
+    st[ATTACKER_SIZE] = shares
+    st[ATTACKER_CASH] = -shares * entry
     st[FUND] = fund
     _, st[CASH_AT_START] = totals(sides, works, pending, st, 0.0)
 
@@ -94,9 +98,11 @@ def imbalance(sides, works, pending, st: np.ndarray, funding: float, price: floa
 
 @compiled
 def pay_funding(st: np.ndarray, per_share: float) -> None:
-    """Makers and the vault pay ``per_share`` USD for each share they are long. Accounts pay through the funding accrued per share."""
+    """Makers, the vault and the attacker pay ``per_share`` USD for each share they are long. Accounts pay through the funding accrued per
+    share."""
     credit(st, MAKER_CASH, -st[MAKER_SIZE] * per_share)
     credit(st, BACKSTOP_CASH, -st[BACKSTOP_SIZE] * per_share)
+    credit(st, ATTACKER_CASH, -st[ATTACKER_SIZE] * per_share)
 
 
 @compiled
@@ -120,3 +126,4 @@ def pockets(sides, works, pending, st: np.ndarray, funding: float, start: float,
     out[4] = st[FUND] - fund
     out[5] = -given_up
     out[6] = st[SOCIALISED]
+    out[7] = st[ATTACKER_CASH] + st[ATTACKER_SIZE] * end

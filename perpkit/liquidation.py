@@ -54,8 +54,8 @@ from perpkit.margin import (
 )
 from perpkit.waterfall import NO_ADL, QUEUE, adl_index, adl_pro_rata, adl_queue
 
-LIQUIDATION, PARTIAL, TAKEOVER, DELEVERAGE, INSURANCE, SOCIAL, REANCHOR = 0, 1, 2, 3, 4, 5, 6
-KINDS = ("liquidation", "partial", "backstop", "adl", "insurance", "socialised", "re-anchor")
+LIQUIDATION, PARTIAL, TAKEOVER, DELEVERAGE, INSURANCE, SOCIAL, REANCHOR, ORDER = 0, 1, 2, 3, 4, 5, 6, 7
+KINDS = ("liquidation", "partial", "backstop", "adl", "insurance", "socialised", "re-anchor", "order")
 
 
 @compiled

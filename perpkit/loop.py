@@ -32,7 +32,7 @@ own average (USD), the last funding rate per hour, and whether a reader's rule r
 
 @compiled
 def advance(
-    k, stop, logs, prices, values, pace, open_market, rules, params, memory, custom, inner, proxy,
+    k, stop, logs, prices, values, printed, pace, open_market, rules, params, memory, custom, inner, proxy,
     oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation, hours, events, st,
 ):  # fmt: skip
     """Run updates ``k`` to ``stop - 1`` of a segment; stop after the first that needs attention.
@@ -42,8 +42,8 @@ def advance(
 
     Parameters
     ----------
-    logs, prices, values : log price relative to the last print, price (USD) and log value at each update, as they will be if nobody is
-        forced.
+    logs, prices, values, printed : log price relative to the last print, price (USD), log value and log reference print at each update, as
+        they will be if nobody is forced.
     pace : one row of the pace table.
     custom : a reader's rule, or None for a built-in one.
     inner : memory of the rules that need some (``INNER`` floats), or None for those that do not. A reader's rule has it too.
@@ -69,7 +69,7 @@ def advance(
         traded, v = prices[k], values[k]
         impact_bid, impact_ask = traded * impact_bid_factor, traded * impact_ask_factor
         if open_market:
-            oracle = step_towards(oracle, price * math.exp(v), oracle_down, oracle_up)
+            oracle = step_towards(oracle, price * math.exp(printed[k]), oracle_down, oracle_up)
         elif inner is None:  # Numba drops the other branch, here and below
             if average:
                 moved = oracle + oracle_gain * impact_difference(oracle, impact_bid, impact_ask)

@@ -28,7 +28,7 @@ WIDTH = 5.2
 """Inches. Text of 9.5 points then stays legible on a phone and does not shout on a desktop."""
 POCKET_NAMES = {
     "longs": "longs", "shorts": "shorts", "makers": "makers", "backstop": "backstop vault", "insurance": "insurance fund", "adl": "ADL'd winners",
-    "socialised": "socialised",
+    "socialised": "socialised", "attacker": "attacker",
 }  # fmt: skip
 
 _STYLE = {
@@ -159,9 +159,9 @@ def weekend(run: Run, minutes: float = 3.0, prices: tuple[str, ...] = ("V", "P",
     return fig
 
 
-def who_pays(ax: Axes, shares: Mapping[str, Mapping[str, float]], pockets: tuple[str, ...] = POCKETS) -> None:
+def who_pays(ax: Axes, shares: Mapping[str, Mapping[str, float]], pockets: tuple[str, ...] = POCKETS[:-1]) -> None:
     """Stacked bars, one a machine: what each pocket lost (left of zero) and gained, per cent of open interest."""
-    palette = dict(zip(POCKETS, ("#0072B2", "#009E73", "#0d9488", "#8b5cf6", "#D55E00", "#CC79A7", "#e11d48"), strict=True))
+    palette = dict(zip(POCKETS, ("#0072B2", "#009E73", "#0d9488", "#8b5cf6", "#D55E00", "#CC79A7", "#e11d48", "#a16207"), strict=True))
     for row, ledger in enumerate(shares.values()):
         left, right = 0.0, 0.0
         for pocket in pockets:

@@ -23,6 +23,7 @@ from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
 from perpkit.mark import BasisMark, Blend, ImpactMedian, LastMedian, LocalMedian, Median, Mid, OracleMark
 from perpkit.oracle import decaying_oracle, frozen_oracle, impact_oracle, last_oracle, level_oracle, no_oracle, proxy_oracle
+from perpkit.orders import Misprint, Orders
 from perpkit.value import Value
 from perpkit.waterfall import Backstop, Liquidation
 
@@ -112,11 +113,13 @@ class Runs:
             self.largest, self.ratio = self.size, self.size / self.first
 
 
-def replay(machine: Machine, accounts: Accounts, closure: Closure, gap: float, seed: int = 1, weekend: int = 0) -> Replay:
-    """Run the weekend that ``perpkit.simulate(machine, accounts, closure, gap, rng=seed, weekend=weekend)`` runs."""
+def replay(
+    machine: Machine, accounts: Accounts, closure: Closure, gap: float, seed: int = 1, weekend: int = 0, orders: Orders | None = None, misprints=()
+) -> Replay:
+    """Run the weekend that ``perpkit.simulate`` runs with the same arguments, ``seed`` for ``rng``."""
     chunk, place = divmod(weekend, CHUNK)
     shocks = draw(seed, chunk, place + 1, np.full(place + 1, float(gap)), closure, proxy=machine.oracle.kind == oracles.PROXY)
-    week = Weekend(machine, accounts, closure, gap)
+    week = Weekend(machine, accounts, closure, gap, orders or Orders(), misprints)
     own = shocks.proxy[-1] if len(shocks.proxy) else []
     return week.run(float(shocks.news[-1]), [int(k) for k in shocks.news_at[-1]], shocks.normals[-1], [float(z) for z in own])
 
@@ -129,6 +132,8 @@ class Weekend:
     population: Accounts
     closure: Closure
     gap: float
+    outside: Orders = Orders()
+    misprints: tuple[Misprint, ...] = ()
     accounts: list[Account] = field(default_factory=list)
     wallet: dict[float, float] = field(default_factory=lambda: {1.0: 0.0, -1.0: 0.0})
     path: dict[str, list[float]] = field(default_factory=dict)
@@ -142,7 +147,12 @@ class Weekend:
             large = size * self.price > self.machine.liquidation.partial_threshold
             self.accounts.append(Account(j, side, size, entry, float(people.collateral[j]) - side * size * entry, large))
         net = sum(a.side * a.size for a in self.accounts)
-        self.maker_size, self.maker_cash = -net, net * self.price
+        # A trader from outside bought his position from the makers before.
+        held, paid = self.outside.position / self.price, self.outside.entry or self.price
+        self.outsider_size, self.outsider_cash = held, -held * paid
+        self.maker_size, self.maker_cash = -net - held, net * self.price + held * paid
+        self.waiting = sorted(zip(self.outside.hours, self.outside.notional, strict=True))
+        self.closings = sorted(self.outside.close_hours)
         self.vault_size = self.vault_cash = 0.0
         self.room = self.machine.backstop.capacity * self.open_interest / self.price
         self.fund = self.fund_at_start = self.machine.insurance * self.open_interest
@@ -193,16 +203,16 @@ class Weekend:
                 self.v, self.anchor, self.guess = new, there, guess[1]
                 self.update(coarse, end)
             hot = self.liquidated_closed > before
-            self.finish_step(end, step_hours, coarse)
+            hot |= self.finish_step(coarse, end, step_hours)
         for k in range(closure.open_steps):
             z = normals[closure.closed_steps + k]
             end = closure.hours + (k + 1) * opened.hours
             self.v += closure.value.open_vol * math.sqrt(opened.hours) * z[0]
             # The print closes the distance at once; what noise adds from then on fades.
             premium = premium * math.exp(-opened.follow * opened.hours) + opened.noise * z[1]
-            self.anchor = self.v + premium
+            self.anchor = self.v + premium + sum(bad.followed * bad.size for bad in self.wrong(end))
             self.update(opened, end)
-            self.finish_step(end, opened.hours, opened)
+            self.finish_step(opened, end, opened.hours)
         value = self.value
         for side in (1.0, -1.0):
             self.liquidate(side, value, 0.0, opened, end, last=True)
@@ -288,6 +298,10 @@ class Weekend:
         self.dislocation = max(self.dislocation, abs(math.log(self.traded / self.price) - self.v))
         self.worst = max(self.worst, self.imbalance())
 
+    def wrong(self, now: float) -> list[Misprint]:
+        """Bad prints that are the newest at this time."""
+        return [bad for bad in self.misprints if bad.start + 1e-9 < now <= bad.end + 1e-9]
+
     def pass_through(self, hours_left: float) -> float:
         kappa, tau = self.machine.funding.kappa, self.oracle_tau()
         a = kappa - 1.0 / tau
@@ -315,7 +329,8 @@ class Weekend:
         weight = 1.0 - math.exp(-counted / tau) ** pace.updates if tau < math.inf else 0.0
         middle = (impact_bid + impact_ask) / 2.0
         if not pace.closed:
-            self.oracle = self.clamped(self.oracle, self.value, rule.step, pace.updates)
+            printed = self.value * math.exp(sum(bad.size for bad in self.wrong(now)))
+            self.oracle = self.clamped(self.oracle, printed, rule.step, pace.updates)
             return
         if rule.kind == oracles.IMPACT_EMA:
             target = self.oracle + weight * self.beyond(impact_bid, impact_ask)
@@ -570,7 +585,36 @@ class Weekend:
 
     # Hours, books, results
 
-    def finish_step(self, end: float, hours: float, pace: Pace) -> None:
+    def serve(self, pace: Pace, now: float) -> bool:
+        """Trade what the outsider has sent or closes by now, as one order; whether there was any."""
+        wanted, due, held = 0.0, False, self.outsider_size
+        while self.waiting and self.waiting[0][0] <= now + 1e-9:
+            usd = self.waiting.pop(0)[1]
+            wanted, due = wanted + usd / self.traded, due or usd != 0.0
+        while self.closings and self.closings[0] <= now + 1e-9:
+            part = held / len(self.closings)
+            self.closings.pop(0)
+            wanted, held, due = wanted - part, held - part, True
+        if not due:
+            return False
+        # Up the book for a purchase, no further than the limit from where the price would be without any orders.
+        way = 1.0 if wanted > 0.0 else -1.0
+        room = max(self.machine.book.limit - way * (self.impact + self.shift), 0.0)
+        reach = abs(wanted) * self.traded / pace.depth
+        moved = min(reach, room)
+        average = moved / 2.0 if reach <= room else moved - moved * moved / (2.0 * reach)
+        paid = self.traded * math.exp(way * (pace.half_spread + average))
+        self.outsider_size += wanted
+        self.outsider_cash -= wanted * paid
+        self.maker_size -= wanted
+        self.maker_cash += wanted * paid
+        self.impact += way * (1.0 - self.machine.book.permanent) * moved
+        self.shift += way * self.machine.book.permanent * moved
+        self.dislocation = max(self.dislocation, abs(math.log(self.traded / self.price) - self.v))
+        return True
+
+    def finish_step(self, pace: Pace, end: float, hours: float) -> bool:
+        """Count what is hidden, pay funding on the hour, serve orders from outside and write the path; whether there was an order."""
         value, closed = self.value, pace.closed
         hole, held = self.underwater(value)
         if hole > DUST * self.open_interest:
@@ -586,6 +630,7 @@ class Weekend:
             self.pay_funding(rate * self.oracle)
             if closed:
                 self.funding_closed += abs(rate) * self.oracle / self.price
+        served = self.serve(pace, end)
         hole, held = self.underwater(value)
         wide = pace.half_spread + self.machine.impact_notional / pace.depth
         imbalance = self.imbalance()
@@ -605,9 +650,12 @@ class Weekend:
             "phantom_size": held * self.price / self.open_interest,
             "funding_paid": self.funding_paid,
             "imbalance": imbalance,
+            "attacker_size": self.outsider_size,
+            "attacker_cash": self.outsider_cash,
         }
         for name, number in row.items():
             self.path.setdefault(name, []).append(number)
+        return served
 
     def underwater(self, value: float) -> tuple[float, float]:
         """Negative equity at the value (USD) of accounts still open, and the shares they hold."""
@@ -619,16 +667,18 @@ class Weekend:
             account.cash -= account.side * account.size * per_share
         self.maker_cash -= self.maker_size * per_share
         self.vault_cash -= self.vault_size * per_share
+        self.outsider_cash -= self.outsider_size * per_share
         self.funding_paid += per_share
 
     def wealth(self, price: float) -> float:
         """Everything everybody owns at a price, USD."""
         open_accounts = sum(a.equity(price) for a in self.accounts)
         makers, vault = self.maker_cash + self.maker_size * price, self.vault_cash + self.vault_size * price
-        return open_accounts + sum(self.wallet.values()) + makers + vault + self.fund + self.socialised
+        outsider = self.outsider_cash + self.outsider_size * price
+        return open_accounts + sum(self.wallet.values()) + makers + vault + outsider + self.fund + self.socialised
 
     def imbalance(self) -> float:
-        size = sum(a.side * a.size for a in self.accounts) + self.maker_size + self.vault_size
+        size = sum(a.side * a.size for a in self.accounts) + self.maker_size + self.vault_size + self.outsider_size
         return abs(self.wealth(0.0) - self.wealth_at_start) + abs(size) * self.price
 
     def ledger(self) -> dict[str, float]:
@@ -648,6 +698,7 @@ class Weekend:
             "insurance": self.fund - self.fund_at_start,
             "adl": -sum(gave.values()),
             "socialised": self.socialised,
+            "attacker": self.outsider_cash + self.outsider_size * value,
         }
 
     def outcome(self) -> dict[str, float]:
@@ -742,6 +793,25 @@ def random_closure(rng: np.random.Generator, hours: float | None = None) -> Clos
     news = pick(rng, {"news_count": int(rng.integers(1, 5))}, {"news_hours": tuple(np.sort(rng.uniform(0.0, hours, rng.integers(1, 4))))})
     value = Value(news_share=share, sd=between(rng, 0.005, 0.05), open_vol=pick(rng, 0.0, rng.uniform(0.0, 0.03)), **news)
     return Closure(hours, closed_step_s, update_s, float(pick(rng, 5, 5, 15, 35, 65)), value)
+
+
+def random_outside(seed: int, people: Accounts, closure: Closure) -> dict:
+    """Orders and misprints for the case of a seed: none in every second one, and seldom a misprint."""
+    rng = np.random.default_rng([20260727, seed])
+    if seed % 2:
+        return {}
+    last, interest = closure.times[-1], people.open_interest
+    count = int(rng.integers(0, 6))
+    hours = rng.uniform(0.0, last, count)
+    closing = pick(rng, (), (), tuple(rng.uniform(0.0, last, rng.integers(1, 4))), (closure.hours, last))
+    entry = pick(rng, None, people.price * math.exp(rng.normal(0.0, 0.02)))
+    held = pick(rng, 0.0, rng.normal(0.0, 0.1) * interest)
+    sizes = rng.normal(0.0, between(rng, 1e-3, 0.3), count) * interest
+    found = {"orders": Orders(tuple(hours), tuple(sizes), closing, held, entry)}
+    if seed % 4 == 0:
+        start = rng.uniform(closure.hours, 0.5 * (closure.hours + last))
+        found["misprints"] = (Misprint(start, rng.uniform(start, last), rng.normal(0.0, 0.1), pick(rng, 0.0, 1.0, rng.uniform())),)
+    return found
 
 
 def random_accounts(rng: np.random.Generator) -> tuple[Accounts, Margin]:

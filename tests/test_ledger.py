@@ -16,10 +16,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from slow_engine import NEWER, random_accounts, random_case, random_closure, random_gap, random_machine, replay, with_newer_rules
+from slow_engine import NEWER, random_accounts, random_case, random_closure, random_gap, random_machine, random_outside, replay, with_newer_rules
 
 import perpkit as pk
-from perpkit import band, book, funding, ledger, liquidation, margin, mark, oracle, value, waterfall
+from perpkit import band, book, funding, ledger, liquidation, margin, mark, oracle, orders, value, waterfall
 from perpkit.engine import Tables
 from perpkit.ledger import ANCHOR as SHIFT
 from perpkit.ledger import (
@@ -48,7 +48,7 @@ TOLERANCE = 1e-9
 
 def test_ten_thousand_random_weekends_balance():
     """400 random machines, 25 weekends each. ``imbalance`` is the worst of all steps; the pockets are added up from balances, not from flows."""
-    weekends, forced = 0, 0
+    weekends, forced, traded = 0, 0, 0
     for group in range(40):
         rng = np.random.default_rng([1, group])
         machines, accounts = {}, {}
@@ -58,21 +58,25 @@ def test_ten_thousand_random_weekends_balance():
             if k % 2:
                 machines[str(k)] = with_newer_rules(rng.spawn(1)[0], machines[str(k)])
         gaps = np.array([random_gap(rng) for _ in range(25)])
-        ens = pk.ensemble(machines, accounts, random_closure(rng), gaps, rng=group)
+        closure = random_closure(rng)
+        orders = {name: random_outside(10 * group + int(name), people, closure).get("orders", pk.Orders()) for name, people in accounts.items()}
+        ens = pk.ensemble(machines, accounts, closure, gaps, rng=group, orders=orders)
         pockets = sum(ens[name].values for name in pk.POCKETS)
         assert ens.imbalance.values.max() <= TOLERANCE
         assert np.abs(pockets).max() <= TOLERANCE
         weekends += pockets.size
         forced += int((ens.liquidated_closed + ens.liquidated_open > 0.0).sum())
+        traded += int((ens.attacker != 0.0).sum())
     assert weekends == 10_000
-    assert forced > 3_000  # otherwise too little happened to lose money
+    assert forced > 3_000 and traded > 3_000  # otherwise too little happened to lose money
 
 
 def test_books_balance_at_every_step_in_both_engines():
     for seed in (*range(40), *range(NEWER, NEWER + 40)):
         machine, accounts, closure, gap = random_case(seed)
-        run = pk.simulate(machine, accounts, closure, gap, rng=seed)
-        slow = replay(machine, accounts, closure, gap, seed=seed)
+        outside = random_outside(seed, accounts, closure)
+        run = pk.simulate(machine, accounts, closure, gap, rng=seed, **outside)
+        slow = replay(machine, accounts, closure, gap, seed=seed, **outside)
         interest = accounts.open_interest
         assert run.path.imbalance.max() <= TOLERANCE * interest
         assert max(slow.path["imbalance"]) <= TOLERANCE * interest
@@ -94,7 +98,7 @@ def interpreted(script: str) -> dict:
 LEAK = """
 import json, math
 import perpkit as pk
-from perpkit import ledger, liquidation
+from perpkit import ledger, liquidation, orders
 
 book = pk.Book(depth_closed=2e5, depth_open=1e6, noise_closed=0.02, follow_closed=2.0, permanent=0.3)
 machine = pk.Machine(
@@ -111,9 +115,9 @@ def credit(st, pocket, amount):
 
 def weekend(leak):
     state.update(calls=0, leak=leak)
-    return pk.simulate(machine, accounts, closure, gap=-0.15, rng=4)
+    return pk.simulate(machine, accounts, closure, gap=-0.15, rng=4, orders=pk.Orders((0.2,), (2e4,), (0.6, 1.05), position=-1e4))
 
-ledger.credit = liquidation.credit = credit
+ledger.credit = liquidation.credit = orders.credit = credit
 run = weekend(0)
 payments = state["calls"]
 noticed = 0
@@ -129,7 +133,7 @@ print(json.dumps({"payments": payments, "noticed": noticed, "kinds": sorted(set(
 def test_one_cent_lost_in_any_payment_is_noticed():
     found = interpreted(LEAK)
     assert found["payments"] > 20
-    assert {"liquidation", "partial", "backstop", "adl", "insurance"} <= set(found["kinds"])
+    assert {"liquidation", "partial", "backstop", "adl", "insurance", "order"} <= set(found["kinds"])
     assert abs(found["balance"]) < 1e-4  # the same weekend without a leak is in order
     assert found["noticed"] == found["payments"]
 
@@ -178,6 +182,9 @@ def _table(r: np.random.Generator) -> np.ndarray:
     return table
 
 
+_LIMITS = Tables(pk.Machine(book=pk.Book(permanent=0.3)), pk.Accounts.sample(2), pk.Closure(1.0)).rules
+
+
 def _walk(r: np.random.Generator) -> tuple:
     n, closed = 30, 20
     target, news, at = r.normal(0, 0.05), r.normal(0, 0.05), np.sort(r.integers(0, closed, 3))
@@ -189,6 +196,12 @@ def _averaged(r: np.random.Generator, code: int) -> tuple:
     second = 0.5 + r.random() if code == mark.IMPACT_MEDIAN else float(r.integers(0, 2))
     params = np.array([0.5 + r.random(), second, 0.0])
     return code, *_prices(r, 5), r.normal(), *_prices(r, 2), 10.0 * r.random(), r.normal(0.0, 1e-3), bool(r.random() < 0.5), params
+
+
+def _sent(r: np.random.Generator) -> tuple:
+    state = np.zeros(STATE)
+    state[[IMPACT, SHIFT]], state[ledger.ATTACKER_SIZE] = r.normal(0.0, 0.1, 2), r.normal(0.0, 1e3)
+    return state, _LIMITS, r.normal(0.0, 1e6), r.choice([0.0, 0.5, 1.0]), 250.0, r.exponential(1e7), 0.0005, 1.0, np.zeros((2, len(EVENT_FIELDS)))
 
 
 RULES = {
@@ -208,6 +221,7 @@ RULES = {
     oracle.step_towards: lambda r: (*_prices(r, 2), 0.99, 1.01),
     funding.premium: lambda r: (int(r.integers(0, 2)), *_prices(r, 3)),
     funding.hourly_rate: lambda r: (r.normal(0, 1e-3), 1e-4, 5e-4, 0.5, 1e-4),
+    orders.send: _sent,
     margin.prefix_sums: lambda r: (_table(r),),
     margin.first_not_above: lambda r: (np.sort(r.normal(size=20))[::-1].copy(), int(r.integers(0, 20)), r.normal()),
     margin.maintenance_level: lambda r: (float(r.choice([-1.0, 1.0])), *_prices(r, 1), r.normal(), 0.025),
@@ -218,7 +232,7 @@ RULES = {
 
 
 def test_no_compiled_rule_is_left_out():
-    modules = (band, book, funding, margin, mark, oracle, value, waterfall)
+    modules = (band, book, funding, margin, mark, oracle, orders, value, waterfall)
     found = {f for m in modules for _, f in inspect.getmembers(m) if hasattr(f, "py_func") and f.py_func.__module__ == m.__name__}
     assert found == set(RULES)
 
@@ -275,7 +289,8 @@ class Waterfall(RuleBasedStateMachine):
         self.cent = TOLERANCE * self.interest
         self.st = np.zeros(STATE)
         self.hours, self.paid, self.mark, self.free = 0.0, 0.0, self.price, 0.0
-        ledger.open_books(self.sides, self.works, self.pending, self.st, self.price, self.rules.fund)
+        shares, entry = 0.1 * self.interest / self.price, 0.9 * self.price
+        ledger.open_books(self.sides, self.works, self.pending, self.st, self.price, self.rules.fund, shares, entry)
 
     def table(self, me: int) -> np.ndarray:
         return (self.works if self.st[DIRTY + me] else self.sides)[me]

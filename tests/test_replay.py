@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slow_engine import NEWER, random_case, replay
+from slow_engine import NEWER, random_case, random_outside, replay
 
 import perpkit as pk
 from perpkit.mark import LAST_MEDIAN
@@ -29,7 +29,8 @@ CENT = 0.005
 def both(seed: int, hours: float | None = None):
     """The weekend of a seed, from the package and from the slow engine."""
     case, weekend = random_case(seed, hours), seed % 3
-    return pk.simulate(*case, rng=seed, weekend=weekend), replay(*case, seed=seed, weekend=weekend)
+    outside = random_outside(seed, *case[1:3])
+    return pk.simulate(*case, rng=seed, weekend=weekend, **outside), replay(*case, seed=seed, weekend=weekend, **outside)
 
 
 def apart(a: float, b: float) -> bool:
@@ -92,7 +93,8 @@ def test_a_cascade_of_the_base_population_on_a_thin_book(gap):
 def test_an_ensemble_runs_the_same_weekend(seed):
     """The ensemble runs many steps in one go where nobody is forced; a single weekend stops at each."""
     (machine, accounts, closure, gap), weekend = random_case(seed), seed % 3
-    ens = pk.ensemble(machine, accounts, closure, np.full(weekend + 1, gap), rng=seed).isel(machine=0, weekend=weekend)
+    outside = random_outside(seed, accounts, closure)
+    ens = pk.ensemble(machine, accounts, closure, np.full(weekend + 1, gap), rng=seed, **outside).isel(machine=0, weekend=weekend)
     slow = both(seed)[1]
     assert [k for k in pk.OUTCOMES if k != "imbalance" and apart(float(ens[k]), slow.outcome[k])] == []
 
@@ -220,13 +222,37 @@ WRONG = {
 }
 
 
+FORGOTTEN = {
+    "orders": lambda o: pk.Orders(),
+    "their signs": lambda o: pk.replace(o, notional=tuple(-x for x in o.notional)),
+    "their hours": lambda o: pk.replace(o, hours=tuple(0.9 * h for h in o.hours)),
+    "closing": lambda o: pk.replace(o, close_hours=()),
+    "position": lambda o: pk.replace(o, position=0.0),
+    "entry": lambda o: pk.replace(o, entry=None),
+}
+
+
+@pytest.mark.parametrize("part", [*FORGOTTEN, "misprints", "their following"])
+def test_a_part_of_what_comes_from_outside_forgotten_is_noticed(part):
+    for seed in (s for s in SEEDS if s % 2 == 0):
+        case = random_case(seed)
+        told = random_outside(seed, *case[1:3])
+        orders, bad = told["orders"], told.get("misprints", ())
+        wrong = {"orders": FORGOTTEN[part](orders) if part in FORGOTTEN else orders}
+        wrong["misprints"] = () if part == "misprints" else tuple(pk.replace(b, followed=0.0) if part == "their following" else b for b in bad)
+        if differences(both(seed)[0], replay(*case, seed=seed, weekend=seed % 3, **wrong)):
+            return
+    pytest.fail(f"no weekend tells the engine from one without {part}")
+
+
 @pytest.mark.parametrize("rule", WRONG)
 def test_a_wrong_rule_is_noticed(rule):
     """The slow engine with one rule changed must disagree on some weekend."""
     for seed in SEEDS:
         machine, *rest = random_case(seed)
         wrong = WRONG[rule](machine)
-        if wrong != machine and differences(both(seed)[0], replay(wrong, *rest, seed=seed, weekend=seed % 3)):
+        outside = random_outside(seed, *rest[:2])
+        if wrong != machine and differences(both(seed)[0], replay(wrong, *rest, seed=seed, weekend=seed % 3, **outside)):
             return
     pytest.fail(f"no weekend tells the engine from one with the rule changed: {rule}")
 
