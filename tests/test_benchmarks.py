@@ -17,6 +17,7 @@ import account_loop  # noqa: E402
 import competitors  # noqa: E402
 import engine as benchmark  # noqa: E402
 import numpy_twin  # noqa: E402
+import scale  # noqa: E402
 
 SAME = 1e-9
 SHORT = pk.Closure(hours=8.0, reopen_minutes=5.0)
@@ -151,3 +152,35 @@ def test_memory_is_taken_in_a_process_of_its_own():
     found = benchmark.memory_in_a_process(256, 1)
     assert found["peak"] >= found["start"] > 1e7
     assert found["results"] >= 256 * 8 * len(kernel.OUTCOMES)
+
+
+def test_a_billion_weekends_are_limited_by_workers_and_then_by_the_client():
+    cost = scale.Cost(worker=1e-4, client=1e-6, start=10.0)
+    assert scale.balance(cost) == pytest.approx(100.0)
+    assert scale.extrapolate(cost, 10**9, 10) == (pytest.approx(10.0 + 1e4), "workers")
+    assert scale.extrapolate(cost, 10**9, 1_000) == (pytest.approx(10.0 + 1e3), "client")
+    table = scale.billion(cost)
+    assert (np.diff(table["hours"]) <= 0.0).all() and list(table["limit"].unique()) == ["workers", "client"]
+
+
+def test_the_client_is_measured_without_the_work():
+    calls = []
+
+    def work(*given):
+        calls.append(given)
+        return np.zeros((1, len(given[-1]), len(kernel.OUTCOMES)))
+
+    pool = scale.Instant()
+    for size in (5, 3, 5, 5):
+        assert pool.submit(work, np.zeros(size)).result().shape[1] == size
+    assert len(calls) == 2
+    there = competitors.scenes(100)["real"]._replace(closure=SHORT)
+    assert scale.client_seconds(there, 2 * scale.BLOCK * 64, 1) > 0.0
+
+
+def test_peers_that_cannot_be_installed_are_left_out_with_the_reason(monkeypatch, capsys):
+    monkeypatch.setattr(scale, "PEERS", ("no-such-package-as-this-one==0.0",))
+    monkeypatch.setattr(scale.venv.EnvBuilder, "create", lambda self, folder: None)
+    failed = type("Done", (), {"returncode": 1, "stderr": "a warning\nERROR: no version\n\n"})()
+    monkeypatch.setattr(scale.subprocess, "run", lambda *command, **options: failed)
+    assert scale.peers_elsewhere() == "pip could not install them (ERROR: no version)"
