@@ -178,7 +178,7 @@ def test_the_client_is_measured_without_the_work():
     assert scale.client_seconds(there, 2 * scale.BLOCK * 64, 1) > 0.0
 
 
-def test_peers_that_cannot_be_installed_are_left_out_with_the_reason(monkeypatch, capsys):
+def test_peers_that_cannot_be_installed_are_left_out_with_the_reason(monkeypatch):
     monkeypatch.setattr(scale, "PEERS", ("no-such-package-as-this-one==0.0",))
     monkeypatch.setattr(scale.venv.EnvBuilder, "create", lambda self, folder: None)
     failed = type("Done", (), {"returncode": 1, "stderr": "a warning\nERROR: no version\n\n"})()
