@@ -1,0 +1,194 @@
+"""Sensitivity: which input decides an outcome, alone and together with which other.
+
+Variance-based indices after Sobol: the share of an outcome's variance over the inputs' ranges that goes away when one input is known (first
+order), that stays when all others are known (total), and that belongs to a pair beyond its two single shares. Estimated by SALib from Saltelli's
+design with common random numbers, so that the outcome is a function of the inputs and not of luck. ``slices`` shows the same without any
+index: means of the outcome at fixed values of one or two inputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from SALib.analyze import sobol as _analyse
+from SALib.sample import sobol as _sample
+from scipy import stats
+
+RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One uncertain input, uniform over its range or its levels.
+
+    Parameters
+    ----------
+    name : what a function is given it as.
+    low, high : range.
+    log : uniform in the logarithm.
+    levels : values to choose from with equal chances; replaces the range.
+    label : in words, for tables and axes.
+
+    Raises
+    ------
+    ValueError
+        If the range is empty or not finite, or not positive where ``log``, or there is a range and levels, or fewer than two levels.
+    """
+
+    name: str
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    levels: tuple = ()
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.levels:
+            if len(self.levels) < 2 or self.low or self.high or self.log:
+                raise ValueError(f"{self.name}: give two levels or more and no range; got {self.levels!r} and ({self.low!r}, {self.high!r})")
+        elif not -math.inf < self.low < self.high < math.inf or (self.log and self.low <= 0.0):
+            raise ValueError(f"{self.name}: low is below high, both finite, and above 0 in the logarithm; got ({self.low!r}, {self.high!r})")
+
+    def at(self, share: float):
+        """Value below which the share ``share`` of the range lies; of levels, the one whose turn it is."""
+        if self.levels:
+            return self.levels[min(int(share * len(self.levels)), len(self.levels) - 1)]
+        if self.log:
+            return math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
+        return self.low + share * (self.high - self.low)
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Saltelli's design: ``shares`` of shape (n (2 d + 2), d), one row a run, each column uniform on [0, 1)."""
+
+    factors: tuple[Factor, ...]
+    n: int
+    shares: np.ndarray
+
+    def rows(self) -> list[dict]:
+        """The inputs of each run by name."""
+        return [{factor.name: factor.at(u) for factor, u in zip(self.factors, row, strict=True)} for row in self.shares]
+
+    @property
+    def independent(self) -> np.ndarray:
+        """Rows drawn independently of each other, shape (2 n,): the first and the last of each block. The others repeat their values."""
+        size = 2 * len(self.factors) + 2
+        starts = np.arange(self.n) * size
+        return np.sort(np.concatenate((starts, starts + size - 1)))
+
+
+def design(factors: Sequence[Factor], n: int, rng: int) -> Design:
+    """Runs for first, total and pairwise indices: two scrambled Sobol points and their mixtures, ``n`` times.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two factors, two of one name, ``n`` is no power of two, or ``rng`` is no whole number above 0.
+    """
+    given = tuple(factors)
+    names = [factor.name for factor in given]
+    if len(given) < 2 or len(set(names)) < len(names):
+        raise ValueError(f"factors are two or more, each with a name of its own; got {names}")
+    if int(n) != n or n < 2 or n & (n - 1):
+        raise ValueError(f"n is a power of two, 2 or more, which Sobol points need; got {n!r}")
+    return Design(given, int(n), _sample.sample(_problem(given), int(n), seed=_seed(rng)))
+
+
+def indices(plan: Design, outcome: np.ndarray, rng: int = 1, level: float = 0.9) -> pd.DataFrame:
+    """First, total and pairwise indices of one outcome.
+
+    Parameters
+    ----------
+    plan : the design.
+    outcome : one number for each of its rows.
+    rng : seed of the resampling behind the intervals.
+    level : their coverage. They are Normal, from resampled blocks: an index near 0 may have an interval that reaches below.
+
+    Returns
+    -------
+    DataFrame, one row an index: ``kind`` ("first", "total", "pair"), ``factor``, ``other`` (empty but for pairs), ``value``, ``low``,
+    ``high``.
+
+    Raises
+    ------
+    ValueError
+        If the outcome has not one finite number a row, or does not vary.
+    """
+    y = np.asarray(outcome, dtype=float)
+    if y.shape != (len(plan.shares),) or not np.isfinite(y).all():
+        raise ValueError(f"the outcome has one finite number for each of the {len(plan.shares)} runs; got shape {y.shape}")
+    if not np.ptp(y) > 0.0:
+        raise ValueError(f"the outcome is {y[0]!r} in every run: there is no variance to share out")
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level is a coverage between 0 and 1; got {level!r}")
+    found = _analyse.analyze(_problem(plan.factors), y, num_resamples=RESAMPLES, conf_level=level, seed=_seed(rng))
+    names = [factor.name for factor in plan.factors]
+    rows = [(kind, name, "", found[key][j], found[f"{key}_conf"][j]) for kind, key in (("first", "S1"), ("total", "ST")) for j, name in enumerate(names)]
+    rows += [("pair", names[j], names[k], found["S2"][j, k], found["S2_conf"][j, k]) for j, k in combinations(range(len(names)), 2)]
+    table = pd.DataFrame(rows, columns=["kind", "factor", "other", "value", "half"])
+    return table.assign(low=table["value"] - table["half"], high=table["value"] + table["half"]).drop(columns="half")
+
+
+def strongest_pair(table: pd.DataFrame) -> pd.Series:
+    """The pair with the largest index in a table of :func:`indices`, with its rival: ``decided`` says whether its interval lies above the
+    value of every other pair."""
+    pairs = table[table["kind"] == "pair"].sort_values("value", ascending=False)
+    first, rest = pairs.iloc[0], pairs["value"].iloc[1:]
+    return first.drop("kind").rename("strongest pair").to_frame().T.assign(decided=bool(rest.empty or first["low"] > rest.max())).iloc[0]
+
+
+def slices(plan: Design, outcome: np.ndarray, by: Sequence[str], bins: int = 4) -> pd.DataFrame:
+    """Mean of the outcome where one or two inputs are held to a part of their range, all others free: no index, no surrogate.
+
+    Parameters
+    ----------
+    by : names of one or two factors.
+    bins : parts of equal width in which a range is cut; levels are their own parts.
+
+    Returns
+    -------
+    DataFrame indexed by the inputs' values in the middle of each part: ``mean``, ``se`` and ``n``, over the independent rows of the design.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or there are not one or two.
+    """
+    names = [factor.name for factor in plan.factors]
+    if not 1 <= len(by) <= 2 or any(name not in names for name in by):
+        raise ValueError(f"by names one or two of {', '.join(names)}; got {list(by)!r}")
+    keep = plan.independent
+    y = np.asarray(outcome, dtype=float)[keep]
+    parts = {}
+    for name in by:
+        factor = plan.factors[names.index(name)]
+        count = len(factor.levels) or bins
+        part = np.minimum((plan.shares[keep, names.index(name)] * count).astype(int), count - 1)
+        middles = [factor.at((k + 0.5) / count) for k in range(count)]
+        parts[name] = pd.Categorical.from_codes(part, middles, ordered=True)
+    groups = pd.DataFrame(parts | {"y": y}).groupby(list(by), observed=True)["y"]
+    return pd.DataFrame({"mean": groups.mean(), "se": groups.sem(), "n": groups.size()})
+
+
+def rank_correlation(plan: Design, outcome: np.ndarray) -> pd.Series:
+    """Spearman's correlation of each input with the outcome over the independent rows: its sign is the direction of an effect."""
+    keep = plan.independent
+    y = np.asarray(outcome, dtype=float)[keep]
+    return pd.Series({factor.name: float(stats.spearmanr(plan.shares[keep, j], y).statistic) for j, factor in enumerate(plan.factors)})
+
+
+def _problem(factors: Sequence[Factor]) -> dict:
+    return {"num_vars": len(factors), "names": [factor.name for factor in factors], "bounds": [[0.0, 1.0]] * len(factors)}
+
+
+def _seed(rng: int) -> int:
+    """SALib takes a seed of 0 for none at all."""
+    if not isinstance(rng, (int, np.integer)) or isinstance(rng, bool) or rng < 1:
+        raise ValueError(f"rng is a whole number of 1 or more; got {rng!r}")
+    return int(rng)

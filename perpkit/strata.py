@@ -1,0 +1,122 @@
+"""Strata: gaps placed where they decide, with the weights that undo it.
+
+A fund is breached in the tails. Gaps of equal probability put one weekend in a thousand there; gaps at equal steps of the log odds
+put as many between one in a thousand and one in ten thousand as between a quarter and a half. A mean is then a weighted sum, and so is the
+law of a loss: its quantiles, once in so many years, come from weekends that were run and not from a fitted curve.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from perpkit.estimate import Estimate
+from perpkit.laws import Law
+
+
+@dataclass(frozen=True, eq=False)
+class Strata:
+    """One gap from each stratum of a law, lowest first.
+
+    Parameters
+    ----------
+    gaps : log gaps, shape (n,).
+    weights : probability of each stratum, shape (n,), sum 1.
+    record : lowest and highest log gap observed, or None.
+    members : ratio of each posterior draw's density at each gap to the law's, shape (draws, n); no rows for a law that is no posterior's.
+    """
+
+    gaps: np.ndarray
+    weights: np.ndarray
+    record: tuple[float, float] | None = None
+    members: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+
+    def __len__(self) -> int:
+        return len(self.gaps)
+
+    @property
+    def beyond(self) -> np.ndarray:
+        """Which gaps lie beyond the worst or best on record, shape (n,); none where nothing was observed."""
+        low, high = self.record or (-math.inf, math.inf)
+        return (self.gaps < low) | (self.gaps > high)
+
+    def mean(self, outcome: np.ndarray) -> Estimate:
+        """Weighted mean of an outcome, shape (n,), with its standard error and the share of it from beyond the record.
+
+        The error takes the spread inside a stratum to be that between neighbours, which is too much where the outcome changes with the gap:
+        it errs on the safe side.
+        """
+        x = self._checked(outcome)
+        terms = self.weights * x
+        total = float(terms.sum())
+        between = np.diff(x) ** 2 / 2.0
+        spread = (np.append(between[:1], between) + np.append(between, between[-1:])) / 2.0
+        share = float(terms[self.beyond].sum() / total) if total and self.record else math.nan
+        return Estimate(total, math.sqrt(float((self.weights**2 * spread).sum())), len(x), share)
+
+    def draws(self, outcome: np.ndarray) -> np.ndarray:
+        """Mean of an outcome under each posterior draw, shape (draws,): the same weekends, reweighted."""
+        x = self._checked(outcome)
+        weights = self.members * self.weights
+        return weights @ x / weights.sum(axis=1)
+
+    def exceed(self, outcome: np.ndarray, level: float | np.ndarray) -> float | np.ndarray:
+        """Probability that an outcome exceeds ``level``, of the shape of ``level``."""
+        x = self._checked(outcome)
+        order = np.argsort(x)
+        above = np.append(np.cumsum(self.weights[order][::-1])[::-1], 0.0)
+        found = above[np.searchsorted(x[order], level, side="right")]
+        return float(found) if np.ndim(level) == 0 else found
+
+    def quantile(self, outcome: np.ndarray, exceeded: float, weights: np.ndarray | None = None) -> float:
+        """Smallest level that an outcome exceeds with probability ``exceeded`` at most; ``weights`` other than the law's, if given."""
+        if not 0.0 < exceeded < 1.0:
+            raise ValueError(f"exceeded is a probability between 0 and 1; got {exceeded!r}")
+        x = self._checked(outcome)
+        order = np.argsort(x)
+        w = (self.weights if weights is None else weights)[order]
+        above = 1.0 - np.cumsum(w) / w.sum()
+        return float(x[order][min(np.searchsorted(-above, -exceeded), len(x) - 1)])
+
+    def quantile_draws(self, outcome: np.ndarray, exceeded: float) -> np.ndarray:
+        """:meth:`quantile` under each posterior draw, shape (draws,)."""
+        return np.array([self.quantile(outcome, exceeded, member * self.weights) for member in self.members])
+
+    def _checked(self, outcome: np.ndarray) -> np.ndarray:
+        x = np.asarray(outcome, dtype=float)
+        if x.shape != self.gaps.shape or not np.isfinite(x).all():
+            raise ValueError(f"an outcome has one finite number for each of the {len(self)} gaps; got shape {x.shape}, {np.isnan(x).sum()} of them nan")
+        return x
+
+
+def tail_strata(law: Law, n: int, rng: np.random.Generator, deepest: float = 1e-6) -> Strata:
+    """Gaps of a law in ``n`` strata of equal width in the log odds, one drawn in each.
+
+    The outermost two strata hold everything beyond the probability ``deepest``. With a ``Predictive`` law the strata carry what
+    reweights a run to every posterior draw.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is below 4 or odd, ``deepest`` is no probability below a half, or ``rng`` no generator.
+    """
+    if int(n) != n or n < 4 or n % 2:
+        raise ValueError(f"n is an even number of strata, 4 or more; got {n!r}")
+    if not 0.0 < deepest < 0.5:
+        raise ValueError(f"deepest is a probability, above 0 and below 0.5; got {deepest!r}")
+    if not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng is a numpy.random.Generator, from numpy.random.default_rng(seed); got {rng!r}")
+    # Half of the strata, as probabilities from the outside in; the other half is their mirror image, so that neither tail is rounded.
+    edges = 1.0 / (1.0 + np.exp(np.linspace(math.log(1.0 / deepest - 1.0), 0.0, n // 2)))
+    edges = np.concatenate(([0.0], edges))
+    width = np.diff(edges)
+    low, high = (edges[:-1] + width * rng.random(n // 2) for _ in range(2))
+    tiny = np.nextafter(0.0, 1.0)
+    gaps = np.concatenate((law.quantile(np.maximum(low, tiny)), law.isf(np.maximum(high, tiny))[::-1]))
+    weights = np.concatenate((width, width[::-1]))
+    members = np.zeros((0, 0))
+    if hasattr(law, "members_logpdf"):
+        members = np.exp(law.members_logpdf(gaps) - law.logpdf(gaps))
+    return Strata(gaps, weights, law.record, members)
