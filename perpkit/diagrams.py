@@ -1,0 +1,114 @@
+"""Diagrams: pictures of arguments and of rules, drawn from tables: a map of arrows between columns, and a matrix of words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, PathPatch
+from matplotlib.path import Path
+
+from perpkit.plots import SERIES, figure, ink
+
+
+def flow_map(
+    columns: Sequence[Mapping[str, str]],
+    arrows: Sequence[tuple[str, str, str]],
+    headings: Sequence[str],
+    widths: Sequence[float],
+    height: float = 7.0,
+) -> Figure:
+    """Boxes in columns, joined from left to right by curves.
+
+    Parameters
+    ----------
+    columns : for each column, the words of its boxes by name, from the top; a line break starts a new line.
+    arrows : from, to (names of boxes of neighbouring columns) and colour.
+    headings : one a column.
+    widths : of each column's boxes, shares of the figure's width.
+    height : of the figure, inches.
+
+    Raises
+    ------
+    ValueError
+        If an arrow names no box, or columns, headings and widths differ in number.
+    """
+    if not len(columns) == len(headings) == len(widths):
+        raise ValueError(f"give a heading and a width for each column; got {len(columns)} columns, {len(headings)} headings, {len(widths)} widths")
+    fig, ax = figure(height=height)
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    ax.axis("off")
+    spare = (1.0 - sum(widths)) / max(len(columns) - 1, 1)
+    boxes: dict[str, tuple[float, float, float]] = {}
+    left = 0.0
+    for column, heading, width in zip(columns, headings, widths, strict=True):
+        ax.annotate(heading, (left, 0.995), va="top", fontweight="bold", fontsize=9)
+        lines = np.array([words.count("\n") + 1 for words in column.values()])
+        tall = 0.016 + 0.0245 * lines * 7.0 / height
+        gap = (0.94 - tall.sum()) / max(len(column) - 1, 1)
+        top = 0.95 if len(column) > 3 else 0.95 - gap / 4
+        if len(column) <= 3:
+            gap *= 0.75
+        for (name, words), h in zip(column.items(), tall, strict=True):
+            boxes[name] = (left, left + width, top - h / 2)
+            box = FancyBboxPatch(
+                (left + 0.004, top - h), width - 0.008, h, boxstyle="round,pad=0,rounding_size=0.008", facecolor="none", edgecolor=ink(), linewidth=0.8
+            )
+            ax.add_patch(box)
+            ax.annotate(words, (left + width / 2, top - h / 2), ha="center", va="center", fontsize=8.2, linespacing=1.1)
+            top -= h + gap
+        left += width + spare
+    for start, end, colour in arrows:
+        for name in (start, end):
+            if name not in boxes:
+                raise ValueError(f"the arrow from {start!r} to {end!r} names no box {name!r}; there are {', '.join(boxes)}")
+        x0, y0, x1, y1 = boxes[start][1], boxes[start][2], boxes[end][0], boxes[end][2]
+        bend = (x1 - x0) / 2
+        curve = Path([(x0, y0), (x0 + bend, y0), (x1 - bend, y1), (x1, y1)], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
+        ax.add_patch(PathPatch(curve, facecolor="none", edgecolor=colour, linewidth=1.5, alpha=0.85))
+        ax.plot(x1, y1, marker=">", color=colour, markersize=4, clip_on=False)
+    return fig
+
+
+def matrix(
+    rows: Mapping[str, Mapping[str, str]], columns: Mapping[str, Sequence[str]], colours: Sequence[str] = SERIES, row_height: float = 0.26
+) -> Figure:
+    """Which of a few variants each row has on each axis: one panel an axis, one column a variant, a mark where the row has it.
+
+    Parameters
+    ----------
+    rows : for each row its variant by axis.
+    columns : for each axis its variants, in order; a variant no row has is left out by the caller.
+    colours : one an axis, gone through in turn.
+    row_height : inches.
+
+    Raises
+    ------
+    ValueError
+        If a row lacks an axis or has a variant that the axis does not list.
+    """
+    for name, held in rows.items():
+        for axis, variants in columns.items():
+            if held.get(axis) not in variants:
+                raise ValueError(f"{name} has {held.get(axis)!r} on the axis {axis!r}, which lists {', '.join(variants)}")
+    counts = [len(variants) for variants in columns.values()]
+    fig, axes = figure(1, len(columns), height=1.9 + row_height * len(rows), sharey=True, width_ratios=counts)
+    names = list(rows)
+    for ax, (axis, variants), colour in zip(np.atleast_1d(axes), columns.items(), colours * len(columns), strict=False):
+        for y, name in enumerate(names):
+            ax.plot(variants.index(rows[name][axis]), y, "s", color=colour, markersize=7)
+        ax.set_xticks(range(len(variants)), variants, rotation=90, fontsize=8)
+        ax.set_xlim(-0.6, len(variants) - 0.4)
+        ax.xaxis.tick_top()
+        ax.grid(visible=False)
+        ax.tick_params(length=0)
+        ax.set_xlabel(axis.replace(" ", "\n"), fontsize=8.5, color=colour, fontweight="bold")
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+        for y in range(len(names)):
+            ax.axhline(y, color=ink(), linewidth=0.4, alpha=0.25, zorder=0)
+    np.atleast_1d(axes)[0].set_yticks(range(len(names)), names)
+    np.atleast_1d(axes)[0].set_ylim(len(names) - 0.5, -0.5)
+    return fig
+
