@@ -1,7 +1,9 @@
 """Orders from outside: what somebody who is no account of the venue trades, and prints that are not so.
 
-A trader from outside sends signed orders on a schedule. They meet the book as forced orders do, after an update and at the same impact,
-spread and limit, and the minute that follows is stepped at the update cadence. What he holds and what he paid stand in a pocket of their
+A trader from outside sends signed orders on a schedule. They meet the book as forced orders do, after an update and at the same depth,
+spread and limit, and the minute that follows is stepped at the update cadence. One thing is finer: a forced order's impact is reckoned at
+the price before it, which for large orders would let a trader who can choose both directions gain from going there and back; his own
+orders walk the book exactly. What he holds and what he paid stand in a pocket of their
 own. He pays funding like everybody else and is taken to be fully collateralised: nobody liquidates him.
 """
 
@@ -16,7 +18,6 @@ import numpy as np
 
 from perpkit._checks import positive, share
 from perpkit._compile import compiled
-from perpkit.book import push
 from perpkit.clock import Closure
 from perpkit.ledger import ANCHOR, ATTACKER_CASH, ATTACKER_SIZE, IMPACT, MAKER_CASH, MAKER_SIZE, credit, log_event
 from perpkit.liquidation import ORDER
@@ -31,9 +32,9 @@ class Orders:
 
     Parameters
     ----------
-    hours, notional : when, hours since the close, and how much, USD, positive to buy. An order waits for the first step that ends at or
-        after its hour and trades behind that step's liquidations and funding.
-    close_hours : when to close what is held, in as many equal parts as there are hours.
+    hours, notional : when, hours since the close, and how much, USD before the spread, positive to buy. An order waits for the first step
+        that ends at or after its hour and trades behind that step's liquidations and funding.
+    close_hours : when to close what is held, in as many equal parts as there are hours; before any other order of the same step.
     position : USD at the last print held from the start, positive for long; bought from the makers.
     entry : price it was bought at, USD; None is the last print.
 
@@ -156,20 +157,50 @@ def _step(hours: Sequence[float], closure: Closure) -> np.ndarray:
 
 
 @compiled
+def walk(sign: float, shares: float, notional: float, price: float, depth: float, room: float) -> tuple[float, float, float]:
+    """Log move, shares and USD of an order that walks up (``sign`` 1) or down (-1) a book that moves by USD traded over ``depth``.
+
+    The order is of ``shares`` if that is above 0, of ``notional`` USD else. Exact for any size: ``d log p = p dq / D`` is integrated, so an
+    order sold and bought back costs nothing but spread and what refilled, in however many parts. Beyond ``room`` any size is taken at the
+    last price.
+    """
+    room = max(room, 0.0)
+    if depth == math.inf:
+        size = shares if shares > 0.0 else notional / price
+        return 0.0, size, size * price
+    at_hand = -sign * depth / price * math.expm1(-sign * room)
+    edge = price * math.exp(sign * room)
+    if shares > 0.0:
+        if shares >= at_hand:
+            return room, shares, depth * room + (shares - at_hand) * edge
+        move = -sign * math.log1p(-sign * shares * price / depth)
+        return move, shares, depth * move
+    move = notional / depth
+    if move >= room:
+        return room, at_hand + (notional - depth * room) / edge, notional
+    return move, -sign * depth / price * math.expm1(-sign * move), notional
+
+
+@compiled
 def send(st, rules, notional, closing, traded, depth, half_spread, hours, events):
-    """Trade ``notional`` USD and the share ``closing`` of what the attacker holds, against the makers; the traded price afterwards.
+    """Close the share ``closing`` of what the attacker holds, then trade ``notional`` USD, against the makers; the traded price afterwards.
 
     Mutates the state vector ``st`` and ``events``.
     """
-    size = notional / traded - closing * st[ATTACKER_SIZE]
-    sign = 1.0 if size > 0.0 else -1.0
-    move, average = push(sign * size * traded, depth, rules.push_limit - sign * (st[IMPACT] + st[ANCHOR]))
-    fill = traded * math.exp(sign * (half_spread + average))
-    credit(st, ATTACKER_CASH, -size * fill)
-    credit(st, MAKER_CASH, size * fill)
-    st[ATTACKER_SIZE] += size
-    st[MAKER_SIZE] -= size
-    st[IMPACT] += sign * (1.0 - rules.permanent) * move
-    st[ANCHOR] += sign * rules.permanent * move
-    log_event(events, st, hours, ORDER, sign, 0, sign * size, fill, 0.0)
-    return traded * math.exp(sign * move)
+    for part in range(2):
+        shares = abs(closing * st[ATTACKER_SIZE]) if part == 0 else 0.0
+        usd = 0.0 if part == 0 else abs(notional)
+        if shares == 0.0 and usd == 0.0:
+            continue
+        sign = 1.0 if (notional if part == 1 else -st[ATTACKER_SIZE]) > 0.0 else -1.0
+        move, size, paid = walk(sign, shares, usd, traded, depth, rules.push_limit - sign * (st[IMPACT] + st[ANCHOR]))
+        paid *= math.exp(sign * half_spread)
+        credit(st, ATTACKER_CASH, -sign * paid)
+        credit(st, MAKER_CASH, sign * paid)
+        st[ATTACKER_SIZE] += sign * size
+        st[MAKER_SIZE] -= sign * size
+        st[IMPACT] += sign * (1.0 - rules.permanent) * move
+        st[ANCHOR] += sign * rules.permanent * move
+        log_event(events, st, hours, ORDER, sign, 0, size, paid / size, 0.0)
+        traded *= math.exp(sign * move)
+    return traded

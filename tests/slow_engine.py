@@ -586,32 +586,49 @@ class Weekend:
     # Hours, books, results
 
     def serve(self, pace: Pace, now: float) -> bool:
-        """Trade what the outsider has sent or closes by now, as one order; whether there was any."""
-        wanted, due, held = 0.0, False, self.outsider_size
-        while self.waiting and self.waiting[0][0] <= now + 1e-9:
-            usd = self.waiting.pop(0)[1]
-            wanted, due = wanted + usd / self.traded, due or usd != 0.0
+        """Close what is due and trade what the outsider has sent by now; whether there was anything to do."""
+        share, due = 1.0, False
         while self.closings and self.closings[0] <= now + 1e-9:
-            part = held / len(self.closings)
+            share *= 1.0 - 1.0 / len(self.closings)
             self.closings.pop(0)
-            wanted, held, due = wanted - part, held - part, True
-        if not due:
-            return False
-        # Up the book for a purchase, no further than the limit from where the price would be without any orders.
-        way = 1.0 if wanted > 0.0 else -1.0
+            due = True
+        if due:
+            self.deal(pace, shares=(share - 1.0) * self.outsider_size)
+        usd = 0.0
+        while self.waiting and self.waiting[0][0] <= now + 1e-9:
+            usd += self.waiting.pop(0)[1]
+        if usd != 0.0:
+            self.deal(pace, usd=usd)
+        return due or usd != 0.0
+
+    def deal(self, pace: Pace, shares: float = 0.0, usd: float = 0.0) -> None:
+        """Trade a signed number of shares, or of USD, at the prices a book shows that moves by USD over depth."""
+        way = math.copysign(1.0, shares or usd)
+        start = self.traded
         room = max(self.machine.book.limit - way * (self.impact + self.shift), 0.0)
-        reach = abs(wanted) * self.traded / pace.depth
-        moved = min(reach, room)
-        average = moved / 2.0 if reach <= room else moved - moved * moved / (2.0 * reach)
-        paid = self.traded * math.exp(way * (pace.half_spread + average))
-        self.outsider_size += wanted
-        self.outsider_cash -= wanted * paid
-        self.maker_size -= wanted
-        self.maker_cash += wanted * paid
+        if pace.depth == math.inf:
+            size = abs(shares) or abs(usd) / start
+            moved, cash = 0.0, size * start
+        else:
+            # Shares within reach of the limit: the integral of D / p along the log price.
+            reach = pace.depth / start * way * (1.0 - math.exp(-way * room))
+            if shares:
+                size = abs(shares)
+                # 1/p falls by q/D while buying q and rises while selling.
+                moved = room if size >= reach else way * -math.log(1.0 - way * size * start / pace.depth)
+                cash = pace.depth * moved + max(size - reach, 0.0) * start * math.exp(way * room)
+            else:
+                cash = abs(usd)
+                moved = min(cash / pace.depth, room)
+                size = pace.depth / start * way * (1.0 - math.exp(-way * moved)) + (cash - pace.depth * moved) / (start * math.exp(way * room))
+        cash *= math.exp(way * pace.half_spread)
+        self.outsider_size += way * size
+        self.outsider_cash -= way * cash
+        self.maker_size -= way * size
+        self.maker_cash += way * cash
         self.impact += way * (1.0 - self.machine.book.permanent) * moved
         self.shift += way * self.machine.book.permanent * moved
         self.dislocation = max(self.dislocation, abs(math.log(self.traded / self.price) - self.v))
-        return True
 
     def finish_step(self, pace: Pace, end: float, hours: float) -> bool:
         """Count what is hidden, pay funding on the hour, serve orders from outside and write the path; whether there was an order."""

@@ -222,6 +222,10 @@ RULES = {
     funding.premium: lambda r: (int(r.integers(0, 2)), *_prices(r, 3)),
     funding.hourly_rate: lambda r: (r.normal(0, 1e-3), 1e-4, 5e-4, 0.5, 1e-4),
     orders.send: _sent,
+    orders.walk: lambda r: (
+        float(r.choice([-1.0, 1.0])), r.choice([0.0, r.exponential(1e4)]), r.exponential(1e6), 250.0,
+        r.choice([math.inf, r.exponential(1e7)]), r.normal(0.3, 0.3),
+    ),
     margin.prefix_sums: lambda r: (_table(r),),
     margin.first_not_above: lambda r: (np.sort(r.normal(size=20))[::-1].copy(), int(r.integers(0, 20)), r.normal()),
     margin.maintenance_level: lambda r: (float(r.choice([-1.0, 1.0])), *_prices(r, 1), r.normal(), 0.025),

@@ -28,9 +28,10 @@ def ledger(orders: pk.Orders, machine: pk.Machine | None = None, gap: float = 0.
 
 
 def test_one_purchase_by_hand():
-    """A million into 20 million a log unit: up 5 %, filled at half of it, worth the last print at the end; the makers have the difference."""
+    """A million into 20 million a log unit: up 5 %, filled at the mean on the way, worth the last print at the end; makers have the difference."""
     run = pk.simulate(still(), PAIR, DAY, 0.0, orders=pk.Orders((0.5,), (1e6,)))
-    shares, fill = 1e6 / 250.0, 250.0 * math.exp(0.025)
+    shares = DEPTH / 250.0 * (1.0 - math.exp(-0.05))  # the integral of dN / p
+    fill = 1e6 / shares
     assert run.ledger["attacker"] == pytest.approx(shares * (250.0 - fill), rel=1e-12)
     assert run.ledger["makers"] == pytest.approx(-run.ledger["attacker"], rel=1e-12)
     before, after = (float(run.path["P"].sel(time=h, method="nearest")) for h in (29 / 60, 31 / 60))
@@ -42,11 +43,21 @@ def test_one_purchase_by_hand():
 
 def test_a_round_trip_without_refill_costs_the_spread_alone():
     """In a linear book that forgets nothing the way back is the way out: closing at once gives everything back but the spread."""
-    free = ledger(pk.Orders((0.5,), (1e6,), (0.6,)))["attacker"]
-    wide = ledger(pk.Orders((0.5,), (1e6,), (0.6,)), still(half_spread_closed=0.001))["attacker"]
-    # The same shares go back, at a price 5 % higher: the second half of the walk is longer in USD than the first.
-    assert abs(free) < 0.002 * 1e6
-    assert wide - free == pytest.approx(-2e-3 * 1e6, rel=0.06)
+    for size in (1e6, -1e6, 1e7, -1e7):
+        for parts in ((0.6,), (0.6, 0.7, 0.8, 1.9)):
+            free = ledger(pk.Orders((0.4, 0.5), (0.3 * size, 0.7 * size), parts))["attacker"]
+            wide = ledger(pk.Orders((0.4, 0.5), (0.3 * size, 0.7 * size), parts), still(half_spread_closed=0.001))["attacker"]
+            assert abs(free) < 1e-6
+            assert wide == pytest.approx(-2.0 * abs(size) * math.sinh(0.001), rel=1e-9)
+
+
+def test_beyond_the_limit_any_size_trades_at_the_last_price():
+    machine = still(limit=0.1)
+    run = pk.simulate(machine, PAIR, DAY, 0.0, orders=pk.Orders((0.5,), (5e6,)))
+    edge = 250.0 * math.exp(0.1)
+    shares = DEPTH / 250.0 * (1.0 - math.exp(-0.1)) + (5e6 - 0.1 * DEPTH) / edge
+    assert float(run.path["P"].sel(time=0.6, method="nearest")) == pytest.approx(edge)
+    assert float(run.path["attacker_size"][-1]) == pytest.approx(shares)
 
 
 def test_closing_in_parts_ends_flat():
@@ -73,7 +84,7 @@ def test_he_pays_funding_like_an_account():
     paid = float(run.path["funding_paid"].sel(time=2.0, method="nearest"))
     assert paid > 0.0
     cash = float(run.path["attacker_cash"].sel(time=2.0, method="nearest"))
-    assert cash == pytest.approx(-1e6 * math.exp(0.025) - 4_000.0 * paid, rel=1e-12)
+    assert cash == pytest.approx(-1e6 - float(run.path["attacker_size"][-1]) * paid, rel=1e-12)
 
 
 def test_no_orders_change_nothing():
@@ -89,7 +100,7 @@ def test_mirror_symmetry():
     """What a buyer does to shorts a seller does to longs: with the log price turned round everything else is the same to the first order."""
     gains = []
     for sign in (1.0, -1.0):
-        size = 1e3  # small: USD and log price differ in the second order
+        size = 1e3  # small: shares bought and shares sold differ in the second order
         run = pk.simulate(still(refill_closed=2.0), PAIR, DAY, 0.0, orders=pk.Orders((0.2, 0.6), (sign * size, sign * size), (1.5,)))
         gains.append(run.ledger["attacker"])
     assert gains[0] == pytest.approx(gains[1], rel=1e-3)
