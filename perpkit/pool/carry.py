@@ -98,6 +98,8 @@ def hourly_carry(rules, rate: float, longs: float, shorts: float, closed: bool):
     """
     if closed and rules.carry_closed <= 0.0:
         return 0.0, 0.0, 0.0, rate
+    longs = longs if longs > rules.dust else 0.0  # what rounding leaves of a side is nobody, and would be paid a fortune
+    shorts = shorts if shorts > rules.dust else 0.0
     factor = rules.closed_factor if closed else 1.0
     room = rules.reserve * rules.side_value
     long_borrow = factor * borrowing(longs / room, rules.base, rules.top, rules.kink)

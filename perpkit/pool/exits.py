@@ -23,6 +23,7 @@ from perpkit.pool.ledger import (
     GAIN_CUT,
     GUARANTEED,
     HELD,
+    HELD_COST,
     LIQUIDATED_CLOSED,
     LIQUIDATED_OPEN,
     OPERATOR_CASH,
@@ -77,6 +78,9 @@ def limits(keys, who, held, places, st, rules, queue: int, maintenance: float, h
         lose = sign * (front(keys, who, held, places, queue, me) + st[CARRY + me]) / ((1.0 - sign * maintenance) * shift)
         stop = sign * front(keys, who, held, places, STOP_QUEUE, me) / shift
         gain = -sign * front(keys, who, held, places, GAIN_QUEUE, me) / shift
+        if rules.adl_above < math.inf and st[HELD + me] > 0.0:
+            paid = (st[HELD_COST + me] + sign * rules.adl_above * rules.side_value) / st[HELD + me]
+            gain = min(gain, paid) if me == 0 else max(gain, paid)
         if me == 0:
             low, v_low, high = max(lose, stop), worth, min(high, gain)
         else:
@@ -122,7 +126,6 @@ def exits(
     carry = st[CARRY + me]
     mine = accounts[me]
     trigger = trigger_price(sign, price, half_spread, rules)
-    longs, shorts = st[HELD] * price, st[HELD + 1] * price
     share_paid = _paid_share(st, rules, me, price)
 
     waiting, stops, sold = 0, 0, 0.0
@@ -180,7 +183,7 @@ def exits(
 
     cost = closing_cost(
         rules.impact, rules.impact_scale, rules.worsen, rules.improve, rules.power_worsen, rules.power_improve, rules.most_paid, rules.most_got,
-        longs, shorts, sign, sold * price,
+        st[HELD] * price, st[HELD + 1] * price, sign, sold * price,
     )  # fmt: skip
     fill = max(price * (math.exp(-sign * half_spread) - sign * cost), 0.0)
     y, y_reopen = sign * fill - carry, sign * reopen_value - carry

@@ -307,7 +307,6 @@ def run_pool(
                 if o_now < low or o_now > high:
                     print_price = price * math.exp(o_now)
                     st[STEPS] = run_length if tick == last_tick + 1 else 0.0
-                    net = st[HELD] - st[HELD + 1]
                     events_before = st[EVENTS]
                     gone = 0.0
                     first = 0 if st[HELD] >= st[HELD + 1] else 1
@@ -328,20 +327,20 @@ def run_pool(
                             best_size, best_first = run_size, run_first
                     if st[EVENTS] > events_before:
                         error = worse(error, imbalance(st, price))
-                        if st[HELD] - st[HELD + 1] != net and hedge_at >= n_steps:
+                        if hedge_at >= n_steps:
                             hedge_at = max(s, n_closed) + hedge_lag
                         _watch_tranche(st, rules, print_price, hours)
                     low, high, v_low, v_high = limits(keys, who, held, places, st, rules, queue, maintenance, half_spread)
             o, v = oracle[s], value[s]
             here = price * math.exp(o) if acting or not closed else price
             if acting and rules.adl_above < math.inf:
-                net, events_before = st[HELD] - st[HELD + 1], st[EVENTS]
+                events_before = st[EVENTS]
                 for me in range(2):
                     deleverage(me, accounts, held, st, rules, here, hours, events)
                 if st[EVENTS] > events_before:
                     error = worse(error, imbalance(st, price))
                     stale = True
-                    if st[HELD] - st[HELD + 1] != net and hedge_at >= n_steps:
+                    if hedge_at >= n_steps:
                         hedge_at = max(s, n_closed) + hedge_lag
             if v < v_low or v > v_high:
                 loss, size = hidden(accounts, keys, who, held, places, prefix, st, price * math.exp(v))
