@@ -68,6 +68,12 @@ BAD = [
     ("capacities", lambda: theory.haircut_level(1, [-1])),
     ("total", lambda: theory.queue_excess(10, 200, 100)),
     ("haircut", lambda: theory.queue_excess(200, 50, 100)),
+    ("loss", lambda: theory.pool_liquidation_distance(10, 0.0025, 1.5)),
+    ("stop", lambda: theory.uncovered(0.1, 10, 0.0)),
+    ("fee", lambda: theory.pool_capture(0.1, -0.01)),
+    ("cap", lambda: theory.best_pool_trade(0.02, 0.0)),
+    ("price", lambda: theory.constant_product_shortfall(10, 1000, 0.0)),
+    ("skew", lambda: theory.skew_hours(1e-4, 1e-5, 1.5)),
 ]
 
 
