@@ -480,11 +480,11 @@ class Weekend:
         kept = {1.0: 0.0, -1.0: 0.0}
         for side, size, price, carry in self.deleveraged:
             kept[side] += side * size * (end - price) - size * (self.carry_paid[side] - carry)
-        usd = {}
+        usd = dict.fromkeys(pk.POCKETS, 0.0)  # what only a book has stays 0
         for s, name in ((1.0, "longs"), (-1.0, "shorts")):
             frozen = unpaid * claims[s] / sum(claims.values()) if unpaid else 0.0
             usd[name] = equity[s] + self.money[name] - self.equity_before[s] + kept[s] + self.shown[s] - frozen
-        usd |= {"makers": 0.0, "backstop": 0.0, "insurance": 0.0, "adl": -sum(kept.values()), "socialised": -(cut + t["cut"])}
+        usd |= {"adl": -sum(kept.values()), "socialised": -(cut + t["cut"])}
         junior = self.junior(result)
         usd |= {"junior": junior, "senior": result - junior, "hedge": self.money["street"] - self.hedge_size * end}
         usd |= {"protocol": self.money["protocol"], "operator": self.money["operator"]}
