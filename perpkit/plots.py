@@ -7,16 +7,20 @@ colours that read on white and on near-black and for colour-blind readers.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Mapping
 
 import matplotlib as mpl
+import matplotlib.patheffects
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from perpkit.engine import Run
 from perpkit.ledger import POCKETS
+from perpkit.phase import LOSS_STEPS
 
 # Stand-ins that no figure uses otherwise; replaced after drawing.
 _INK, _FAINT = "#123456", "#654321"
@@ -156,6 +160,64 @@ def weekend(run: Run, minutes: float = 3.0, prices: tuple[str, ...] = ("V", "P",
     bars.grid(axis="x", visible=False)
     bars.margins(y=0.35)
     bars.set(ylabel="million USD", title="who gained and who paid")
+    return fig
+
+
+HEAT = ("#fff7d6", "#fde9a0", "#fdd06b", "#fca949", "#f57b33", "#df4b22", "#b8241c", "#85101c", "#4c0716")
+"""From no loss to ruin, for the cells of :func:`phase_diagram`; the same on every theme."""
+_INK_DARK, _INK_LIGHT = "#1f2937", "#ffffff"
+REGIONS = (
+    ("CASCADE", (0.05, 0.94), "left", _INK_LIGHT),
+    ("PHANTOM SOLVENCY", (0.5, 0.06), "center", _INK_DARK),
+    ("VALLEY", (0.97, 0.965), "right", _INK_DARK),
+)
+
+
+def phase_diagram(ds: xr.Dataset, wall: np.ndarray | None = None, places: Mapping[str, Mapping] | None = None, height: float = 4.7) -> Figure:
+    """Loss over closed depth and mark weight (``phase.plane``): one coloured cell a machine, hours of phantom solvency a year as dotted lines, the
+    cascade wall of the formula as a dashed one, places on top.
+
+    Parameters
+    ----------
+    ds : the plane.
+    wall : weights of :func:`perpkit.phase.cascade_wall` along depths (two rows: depths over open interest, weights), or None.
+    places : by name, ``depth`` and ``weight``, each a pair (low, high), and ``at``, where the name is written (depth, weight, alignment).
+    """
+    weights, depths = ds["weight"].values, ds["depth"].values
+    fig, ax = figure(height=height)
+    half = 0.5 * math.log(depths[1] / depths[0])
+    x = np.exp(np.concatenate([np.log(depths) - half, [math.log(depths[-1]) + half]]))
+    between = 0.5 * (weights[1:] + weights[:-1])
+    y = np.concatenate([[2 * weights[0] - between[0]], between, [2 * weights[-1] - between[-1]]])
+    heat = mpl.colors.ListedColormap(HEAT)
+    cells = ax.pcolormesh(x, y, np.digitize(ds["shortfall"].values, LOSS_STEPS), cmap=heat, vmin=-0.5, vmax=len(HEAT) - 0.5)
+    cells.set_edgecolor("face")
+    halo = [mpl.patheffects.withStroke(linewidth=3.2, foreground=_INK_LIGHT)]
+    if wall is not None:
+        ax.plot(wall[0], wall[1], color=_INK_DARK, linewidth=2.0, linestyle="--", path_effects=halo)
+    levels = [h for h in (10.0, 20.0, 30.0, 40.0) if 52 * ds["phantom_hours"].values.min() < h < 52 * ds["phantom_hours"].values.max()]
+    lines = ax.contour(depths, weights, 52 * ds["phantom_hours"].values, levels=levels, colors=_INK_DARK, linewidths=0.9, linestyles="dotted")
+    for text in ax.clabel(lines, fmt=lambda h: f"{h:.0f} h", fontsize=8.0):
+        text.set_path_effects(halo)
+    for word, (px, py), side, colour in REGIONS:
+        ax.annotate(word, (px, py), xycoords="axes fraction", ha=side, va="center", color=colour, fontsize=10.5, fontweight="bold")
+    for name, where in (places or {}).items():
+        (low, high), (bottom, top) = where["depth"], where["weight"]
+        frame = {"fill": False, "edgecolor": _INK_DARK, "linewidth": 1.6, "path_effects": halo}
+        ax.add_patch(mpl.patches.Rectangle((low, bottom), high - low, top - bottom, **frame))
+        px, py, side = where["at"]
+        ax.annotate(name, (px, py), ha=side, va="center", color=_INK_DARK, fontsize=8.5, fontweight="bold", path_effects=halo)
+    ax.set(xscale="log", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+    ax.set(xlabel="closed depth over open interest", ylabel="weight of the traded price in the mark")
+    ticks = [t for t in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if x[0] < t < x[-1]]
+    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+    ax.grid(visible=False)
+    bar = fig.colorbar(cells, ax=ax, location="bottom", aspect=40, ticks=np.arange(len(LOSS_STEPS)) + 0.5)
+    bar.set_label("loss beyond collateral, bp of open interest a weekend")
+    bar.set_ticklabels([f"{1e4 * edge:g}" for edge in LOSS_STEPS])
+    keys = [mpl.lines.Line2D([], [], color=_INK, linestyle="--", linewidth=2.0), mpl.lines.Line2D([], [], color=_INK, linestyle=":", linewidth=1.2)]
+    fig.legend(keys, ["formula: a chain sustains itself", "hours a year of phantom solvency"], loc="outside upper left", ncols=2, handlelength=2.2)
     return fig
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import xarray as xr
 
 from perpkit import gaps
 from perpkit.accounts import Accounts
 from perpkit.band import no_band, ratchet, static_band
-from perpkit.base import INSURANCE, OPEN_INTEREST
+from perpkit.base import DEPTH_OVER_INTEREST, INSURANCE, OPEN_INTEREST
 from perpkit.book import Book
 from perpkit.clock import Closure
 from perpkit.engine import Run, simulate
@@ -22,8 +23,11 @@ from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
 from perpkit.mark import Blend, Median, Mid, OracleMark
 from perpkit.oracle import frozen_oracle, impact_oracle
+from perpkit.phase import plane
+from perpkit.theory import LeverageLaw
+from perpkit.value import Value
 from perpkit.venues import base_case, venue
-from perpkit.waterfall import Backstop
+from perpkit.waterfall import Backstop, Liquidation
 
 ERAS = {"launch": "2025-10-31", "article": "2025-12-21", "today": "2026-10-31"}
 """Dates on which trade.xyz's rules are read: the month it opened, the day of the article, and the last set this book knows."""
@@ -103,6 +107,56 @@ def launch_parts(market: str = "TSLA") -> dict[str, Machine]:
         "article, unfunded": replace(new, funding=replace(new.funding, when_closed=False)),
     }
     return {name: replace(machine, name=name) for name, machine in machines.items()}
+
+
+def closed_market(max_leverage: float = 20.0) -> Machine:
+    """A venue reduced to its closed market, for chapter 5: the mid against an oracle frozen at the close, base book, clamp of 50 bp.
+
+    No band, no vault, no fund, no ADL, no funding while closed; accounts are sold whole. The reopening is made harmless by an open book without end,
+    so that what is lost is lost to the gap or to the closed book. Change the mark or the closed book to ask a question.
+    """
+    machine = mark_rules(max_leverage)["frozen, mid"]
+    book = replace(machine.book, depth_open=math.inf)
+    return replace(machine, name="closed market", book=book, insurance=0.0, adl="none", liquidation=Liquidation())
+
+
+CROWDS = {
+    "cap of 20x": {"max_leverage": 20.0},
+    "cap of 10x": {"max_leverage": 10.0},
+    "22 to 30x": {"max_leverage": 30.0, "leverage_median": 26.0, "leverage_sd": 0.1},
+}
+"""Built-in populations: the base case under today's cap and that of the article's date, and the stress of BitMEX in 2019 (leverage 22 to 30)."""
+
+
+def crowd(name: str, n: int = POPULATION_SIZE, rng: int = POPULATION_SEED) -> tuple[Accounts, Margin, LeverageLaw]:
+    """A population of :data:`CROWDS`, the margin rule it lives under, and the law it is drawn from. Maintenance is half of initial margin at
+    the cap, at the stress a venue's that allows 100x."""
+    if name not in CROWDS:
+        raise ValueError(f"no crowd {name!r}; choose one of {', '.join(map(repr, CROWDS))}")
+    options = CROWDS[name]
+    margin = Margin(100.0) if name == "22 to 30x" else Margin(options["max_leverage"])
+    law = LeverageLaw(
+        OPEN_INTEREST, options.get("leverage_median", 3.7), options.get("leverage_sd", 0.61), options["max_leverage"], margin.maintenance
+    )
+    return Accounts.sample(n, rng=rng, open_interest=OPEN_INTEREST, **options), margin, law
+
+
+def sudden(hour: float = 1.0, hours: float = 3.0) -> Closure:
+    """A short closure with one piece of news that the book knows at once (give the book ``follow_closed`` of infinity): a clean shock."""
+    return Closure(hours, reopen_minutes=1.0, value=Value(news_share=1.0, news_hours=(hour,), sd=1e-9))
+
+
+PHASE_WEIGHTS = tuple(np.linspace(0.0, 1.0, 9))
+PHASE_DEPTHS = tuple(np.geomspace(*DEPTH_OVER_INTEREST, 9))
+"""The plane of mark weight and closed depth over open interest."""
+
+
+def phase_plane(symbol: str = "TSLA", rng: int = 5) -> xr.Dataset:
+    """Loss and phantom solvency over mark weight and closed depth: :func:`closed_market`, the base population at 20x, every weekend of the
+    record. Closed steps of 5 minutes and 3 minutes of reopening, in which the clamped mark arrives."""
+    accounts = Accounts.sample(2_000, rng=POPULATION_SEED, max_leverage=20.0, open_interest=OPEN_INTEREST)
+    closure = replace(base_case().closure, closed_step_s=300.0, reopen_minutes=3.0)
+    return plane(closed_market(), accounts, closure, gaps.empirical(symbol).gaps, PHASE_WEIGHTS, PHASE_DEPTHS, rng=rng)
 
 
 def replay(symbol: str, repeats: int = 8, rng: int = 2026) -> xr.Dataset:

@@ -36,7 +36,15 @@ from perpkit.theory.control import (
     delay_thresholds,
     funding_response,
 )
-from perpkit.theory.counting import ReproductionEstimate, SizeTest, dispersion_reproduction, estimate_reproduction, size_test
+from perpkit.theory.counting import (
+    EpisodeReading,
+    ReproductionEstimate,
+    SizeTest,
+    dispersion_reproduction,
+    estimate_reproduction,
+    read_episode,
+    size_test,
+)
 from perpkit.theory.drag import DragSchedule, best_drag
 from perpkit.theory.expecting import ExpectedPrice, pass_through_expecting
 from perpkit.theory.filters import (
@@ -123,6 +131,7 @@ from perpkit.theory.reproduction import (
     clamp_reach,
     critical_depth,
     critical_reproduction,
+    equivalent_weight,
     phantom_loss,
     phantom_weight,
     reanchor_hours,
@@ -135,24 +144,25 @@ from perpkit.theory.spreading import Settled, Tipping, Unfolding, effective_repr
 from perpkit.theory.triggers import EvenDensity, LeverageLaw, Triggers, account_triggers, slice_shift, sliced
 
 __all__ = [
-    "BASIS_HOURS", "Cascade", "ClampWalk", "ClampedPath", "DepthRatio", "DragCost", "DragFrontier", "DragSchedule", "EvenDensity", "ExpectedPrice",
-    "Feedback", "FlowReading", "HOURS_PER_YEAR", "Haircut", "LIGHTER_CLAMP", "LIGHTER_HOURS", "LeverageLaw", "LoopThresholds", "MONITORING", "Maker",
-    "MakerQuotes", "MarkDrag", "PoolTrade", "RatchetDrag", "RatchetRange", "ReopeningRegression", "ReproductionEstimate", "ScheduleCost", "Settled",
-    "SizeTest", "Tipping", "Triggers", "Unfolding", "Valley", "account_triggers", "affordable_weight", "amplification", "average_price_factor",
-    "averaging_root", "averaging_thresholds", "bankruptcy_price", "basis_variance", "best_drag", "best_pool_trade", "borel_tanner",
-    "break_even_notional", "carried_share", "cascade", "certainty_equivalent", "clamp_reach", "clamp_rest_premium", "clamp_updates", "clamp_walk",
-    "clamped_mark", "clamped_median_rise", "closed_depth_ratio", "common_volatility", "concession", "constant_product_cost",
-    "constant_product_shortfall", "cover", "critical_depth", "critical_reproduction", "delay_response", "delay_root", "delay_thresholds", "depth_cap",
-    "dispersion_reproduction", "drag_cost", "drag_frontier", "effective_reproduction", "ema_drag_hours", "ema_half_life", "ema_noise_ratio",
-    "estimate_reproduction", "expected_shortfall", "farming_hours", "free_entry", "funding_response", "gap_variance", "gpd_shortfall",
-    "haircut_level", "headcount_depth", "hit_probability", "hold_cost", "idle_premium", "implied_residual", "keep_hours", "keep_ratio",
-    "keep_ratio_clamped", "keep_ratio_pieces", "keep_ratio_varying", "kou_overshoot", "kou_shortfall", "laplace_shortfall", "liquidation_price",
-    "lognormal_shortfall", "maker_aversion", "maker_quotes", "mark_drag", "median_push", "median_rise", "merton_shortfall", "mixed_variance",
-    "monitoring_overshoot", "newsvendor_fund", "normal_shortfall", "offered_size", "option_delta", "option_price", "pareto_shortfall",
-    "partial_liquidation", "pass_through", "pass_through_clamped", "pass_through_expecting", "pass_through_hours", "pass_through_limit",
-    "pass_through_pieces", "pass_through_varying", "payoff_funding", "perpetual_basis", "perpetual_ratio", "phantom_loss", "phantom_weight",
-    "pool_capture", "pool_liquidation_distance", "protected_leverage", "queue_excess", "ratchet_drag", "ratchet_range", "read_regression",
-    "reanchor_hours", "reopening_regression", "reproduction_number", "reservation_shift", "ruin_probability", "schedule_cost", "settle", "shortfall",
-    "size_test", "skew_hours", "slice_shift", "sliced", "slope_error", "stale_option", "step_clamp_rise", "t_expected_shortfall", "t_shortfall",
-    "tipping", "touch_and_recover", "twap_noise_variance", "twap_shortfall", "uncovered", "unfold", "valley",
+    "BASIS_HOURS", "Cascade", "ClampWalk", "ClampedPath", "DepthRatio", "DragCost", "DragFrontier", "DragSchedule", "EpisodeReading", "EvenDensity",
+    "ExpectedPrice", "Feedback", "FlowReading", "HOURS_PER_YEAR", "Haircut", "LIGHTER_CLAMP", "LIGHTER_HOURS", "LeverageLaw", "LoopThresholds",
+    "MONITORING", "Maker", "MakerQuotes", "MarkDrag", "PoolTrade", "RatchetDrag", "RatchetRange", "ReopeningRegression", "ReproductionEstimate",
+    "ScheduleCost", "Settled", "SizeTest", "Tipping", "Triggers", "Unfolding", "Valley", "account_triggers", "affordable_weight", "amplification",
+    "average_price_factor", "averaging_root", "averaging_thresholds", "bankruptcy_price", "basis_variance", "best_drag", "best_pool_trade",
+    "borel_tanner", "break_even_notional", "carried_share", "cascade", "certainty_equivalent", "clamp_reach", "clamp_rest_premium", "clamp_updates",
+    "clamp_walk", "clamped_mark", "clamped_median_rise", "closed_depth_ratio", "common_volatility", "concession", "constant_product_cost",
+    "constant_product_shortfall", "cover", "critical_depth", "critical_reproduction", "delay_response", "delay_root", "delay_thresholds",
+    "depth_cap", "dispersion_reproduction", "drag_cost", "drag_frontier", "effective_reproduction", "ema_drag_hours", "ema_half_life",
+    "ema_noise_ratio", "equivalent_weight", "estimate_reproduction", "expected_shortfall", "farming_hours", "free_entry", "funding_response",
+    "gap_variance", "gpd_shortfall", "haircut_level", "headcount_depth", "hit_probability", "hold_cost", "idle_premium", "implied_residual",
+    "keep_hours", "keep_ratio", "keep_ratio_clamped", "keep_ratio_pieces", "keep_ratio_varying", "kou_overshoot", "kou_shortfall",
+    "laplace_shortfall", "liquidation_price", "lognormal_shortfall", "maker_aversion", "maker_quotes", "mark_drag", "median_push", "median_rise",
+    "merton_shortfall", "mixed_variance", "monitoring_overshoot", "newsvendor_fund", "normal_shortfall", "offered_size", "option_delta",
+    "option_price", "pareto_shortfall", "partial_liquidation", "pass_through", "pass_through_clamped", "pass_through_expecting",
+    "pass_through_hours", "pass_through_limit", "pass_through_pieces", "pass_through_varying", "payoff_funding", "perpetual_basis",
+    "perpetual_ratio", "phantom_loss", "phantom_weight", "pool_capture", "pool_liquidation_distance", "protected_leverage", "queue_excess",
+    "ratchet_drag", "ratchet_range", "read_episode", "read_regression", "reanchor_hours", "reopening_regression", "reproduction_number",
+    "reservation_shift", "ruin_probability", "schedule_cost", "settle", "shortfall", "size_test", "skew_hours", "slice_shift", "sliced",
+    "slope_error", "stale_option", "step_clamp_rise", "t_expected_shortfall", "t_shortfall", "tipping", "touch_and_recover", "twap_noise_variance",
+    "twap_shortfall", "uncovered", "unfold", "valley",
 ]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import chi2
 
-from perpkit.theory._check import checked, count, inside, not_negative, plain
+from perpkit.theory._check import checked, count, inside, not_negative, plain, positive
 
 
 def dispersion_reproduction(mean, variance, size_cv=0.0):
@@ -74,6 +74,29 @@ def estimate_reproduction(generations, complete: bool = True) -> ReproductionEst
     several = len(parents)
     robust = float(np.sqrt(several / (several - 1) * np.sum(left**2)) / total) if several > 1 else float("nan")
     return ReproductionEstimate(value, float(np.sqrt(value / total)), robust, total, children)
+
+
+class EpisodeReading(NamedTuple):
+    """One episode as the linear book reads it; numbers or arrays."""
+
+    reproduction: np.ndarray
+    """Share of all sales that were forced: n, if the mark took in the whole move."""
+    depth: np.ndarray
+    """USD per unit log return, net of what refilled meanwhile."""
+    density: np.ndarray
+    """USD liquidated per unit of log price: liquidatable notional."""
+
+
+def read_episode(sold, forced, move) -> EpisodeReading:
+    """n, depth and liquidatable notional from an episode's three published numbers.
+
+    Somebody sold ``sold`` USD, that liquidated ``forced`` USD, and the price moved by the log ``move``: ``n = forced / (sold + forced)``,
+    depth ``(sold + forced) / |move|``, density ``forced / |move|``. First generation the sale itself, which the chain ``sold / (1 - n)``
+    adds up to all sales. Bought and squeezed alike. Derived here; arguments broadcast.
+    """
+    start, caused = positive("sold", sold, "USD"), not_negative("forced", forced, "USD")
+    size = np.abs(checked("move", move, lambda x: (x != 0) & np.isfinite(x), "is a log move, not 0"))
+    return EpisodeReading(plain(caused / (start + caused)), plain((start + caused) / size), plain(caused / size))
 
 
 class SizeTest(NamedTuple):

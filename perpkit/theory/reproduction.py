@@ -149,6 +149,16 @@ def critical_depth(population, feedback: Feedback, prices) -> float:
     return float(np.max(reproduction_number(population, feedback, marks)) * feedback.depth / critical_reproduction(feedback))
 
 
+def equivalent_weight(feedback: Feedback) -> float:
+    """Weight of the traded price over a frozen oracle at which a chain turns critical at the same depth as under ``feedback``.
+
+    :attr:`Feedback.settled` over the critical n, against a mark without memory in the same book: memory that refill can outrun counts as
+    lack of weight. Locally in price; clamp and band are left out, neither changes the critical n.
+    """
+    direct = Feedback(feedback.depth, 1.0, feedback.refill, feedback.update_s, feedback.permanent)
+    return feedback.settled * critical_reproduction(direct) / critical_reproduction(feedback)
+
+
 def affordable_weight(population, feedback: Feedback, prices, n=1.0) -> float:
     """Largest weight of the traded price, over a frozen oracle, at which n over its critical value stays at ``n`` or less among the traded
     log prices ``prices`` (of less than twice the first price: n rises with the weight up to there).

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from perpkit.theory import borel_tanner, cascade, dispersion_reproduction, estimate_reproduction, size_test
+from perpkit.theory import borel_tanner, cascade, dispersion_reproduction, estimate_reproduction, read_episode, size_test
 
 BAD = [
     ("generations", lambda: estimate_reproduction([])),
@@ -122,3 +122,15 @@ def test_cells():
     wanted, seen = [expected[:2].sum(), expected[2:4].sum(), expected[4]], [11, 9, 6]
     assert found.cells == 3 and found.statistic == pytest.approx(stats.chisquare(seen, wanted).statistic)
     assert found.pvalue == pytest.approx(stats.chisquare(seen, wanted).pvalue)
+
+
+def test_an_episode_by_hand():
+    """10 million sold, 13 liquidated, 3.5 %: n 13 in 23, and the linear book returns both the move and the chain."""
+    read = read_episode(10e6, 13e6, np.log(0.965))
+    assert read.reproduction == pytest.approx(13 / 23) and read.depth == pytest.approx(23e6 / 0.0356272, rel=1e-5)
+    assert read.density / read.depth == pytest.approx(read.reproduction)
+    assert 10e6 / read.depth / (1 - read.reproduction) == pytest.approx(-np.log(0.965))  # shock over 1 - n is the move
+    assert read_episode([10e6, 5e6], 0.0, 0.01).reproduction == pytest.approx([0.0, 0.0])
+    for bad in ((0.0, 1.0, 0.1), (1.0, -1.0, 0.1), (1.0, 1.0, 0.0)):
+        with pytest.raises(ValueError, match="sold|forced|move"):
+            read_episode(*bad)

@@ -13,6 +13,7 @@ from perpkit.theory import (
     clamp_reach,
     critical_depth,
     critical_reproduction,
+    equivalent_weight,
     phantom_loss,
     phantom_weight,
     reanchor_hours,
@@ -163,6 +164,20 @@ def test_critical_depth_parts_cascades_that_end_from_those_that_do_not(loop):
         depth = {"depth": factor * critical}
         reached.append(unfold(even, Feedback(**(vars(loop) | depth)), -1e-6, 3_000).sold[-1] / 2e-6)
     assert reached[0] < 40 < 1_000 < reached[1]
+
+
+def test_equivalent_weight_turns_critical_at_the_same_depth():
+    """The blend of that weight over a frozen oracle has the critical depth of the mark with memory, for moves so small that n is local."""
+    even, near = EvenDensity(1e6), np.linspace(-1e-6, 1e-6, 3)
+    for loop in (
+        Feedback(1e6, 0.0, 8.3, basis_s=150.0), Feedback(1e6, 0.0, 0.1, basis_s=150.0, oracle_s=1800.0), Feedback(1e6, 0.3, 2.0, oracle_s=600.0),
+        Feedback(1e6, 0.4, 2.0), Feedback(1e6, 1.0, 0.0), Feedback(1e6, 0.0, 5.0, permanent=0.2, basis_s=150.0),
+    ):  # fmt: skip
+        weight = equivalent_weight(loop)
+        blend = Feedback(1e6, weight, loop.refill, permanent=loop.permanent)
+        assert critical_depth(even, blend, near) == pytest.approx(critical_depth(even, loop, near), rel=1e-5)
+        assert 0.0 < weight <= 1.0
+    assert equivalent_weight(Feedback(1e6, 0.4, 2.0)) == pytest.approx(0.4) and equivalent_weight(Feedback(1e6, 0.0)) == 0.0
 
 
 @pytest.mark.parametrize("prices", [FALLS, RISES])
