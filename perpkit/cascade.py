@@ -124,6 +124,8 @@ def feedback(machine: Machine, closure: Closure, hours_left: float | None = None
         raise ValueError(f"the formulas know the oracle, mid, blend and median marks, not {rule!r}; measure() runs any")
     if oracle.kind == NONE:
         raise ValueError("without an oracle nobody is liquidated while closed, and n is 0")
+    if band.follows:
+        raise ValueError("a band around the oracle has no formula; measure() runs it")
     if oracle.kind not in (FROZEN, IMPACT_EMA, LEVEL):
         raise ValueError(f"the formulas know a frozen oracle and averages of the book, not {oracle!r}; measure() runs any")
     depth, _, refill = machine.book.closed_at(closure.hours / 2.0 if hours_left is None else hours_left)
