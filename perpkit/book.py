@@ -32,15 +32,19 @@ class Book:
         depth lets a short
         squeeze run to infinity. The default is half or double the undisturbed price.
     noise_open, noise_closed : noise of the anchor, log units per square root of an hour.
-    carry : if true the anchor follows the arbitrage-free closed-window price, which charges expected funding to the news, and not
-        the value itself.
+    carry : if true the anchor follows, while the reference is closed, the price that leaves a buyer no profit after expected funding
+        (``arbitrage.py``), and not the value itself. ``follow_closed`` is then how aggressively flow corrects the price.
+    capacity : USD that this flow holds for each unit of log return it expects; infinity for deep pockets. Needs ``carry``.
+    expects : standard deviation of the news this flow still expects over a whole closure, log units. It matters only where funding has
+        corners (clamp, dead zone). Needs ``carry``.
     closed : depth, spread and refill by the hours left until the reference prints; replaces ``depth_closed``, ``half_spread_closed`` and
         ``refill_closed``, which hold throughout when it is None.
 
     Raises
     ------
     ValueError
-        If a depth is not positive, a rate, spread or noise is negative, or ``permanent`` lies outside [0, 1].
+        If a depth or capacity is not positive, a rate, spread or noise is negative, ``permanent`` lies outside [0, 1], or ``capacity`` or
+        ``expects`` is given without ``carry``.
     """
 
     depth_open: float = 69e6
@@ -56,6 +60,8 @@ class Book:
     noise_closed: float = 0.0
     limit: float = math.log(2.0)
     carry: bool = False
+    capacity: float = math.inf
+    expects: float = 0.0
     closed: Liquidity | None = None
 
     def __post_init__(self) -> None:
@@ -67,7 +73,14 @@ class Book:
             value = getattr(self, name)
             if not value >= 0.0:
                 raise ValueError(f"{name} is a rate per hour, 0 or more; got {value!r}")
-        for name in ("half_spread_open", "half_spread_closed", "noise_open", "noise_closed"):
+        if not self.capacity > 0.0:
+            raise ValueError(f"capacity is USD per unit log return expected, above 0 (infinity for deep pockets); got {self.capacity!r}")
+        for name, none in (("capacity", math.inf), ("expects", 0.0)):
+            if getattr(self, name) != none and not self.carry:
+                raise ValueError(f"{name} belongs to flow that weighs funding; give carry=True with it, or leave it at {none!r}; got {getattr(self, name)!r}")
+        if math.isinf(self.depth_closed) and self.closed is None and math.isfinite(self.capacity):
+            raise ValueError(f"limited capacity needs a book it moves, a finite depth_closed; got {self.depth_closed!r} with capacity {self.capacity!r}")
+        for name in ("half_spread_open", "half_spread_closed", "noise_open", "noise_closed", "expects"):
             not_negative(name, getattr(self, name), "a log price")
         share("permanent", self.permanent, "the share of impact that stays")
         positive("limit", self.limit, "the largest push of the log price")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from perpkit import kernel, loop, value
+from perpkit import arbitrage, kernel, loop, value
 from perpkit._compile import compiled
 from perpkit.accounts import Accounts
 from perpkit.book import anchor_path
@@ -29,7 +29,6 @@ from perpkit.margin import sort_sides
 from perpkit.mark import LOCAL_MEDIAN
 from perpkit.oracle import LEVEL, NONE, PROXY, gain, proxy_path
 from perpkit.orders import Misprint, Orders, script
-from perpkit.theory import pass_through
 from perpkit.value import value_path
 from perpkit.waterfall import ADL
 
@@ -117,7 +116,7 @@ class Tables:
         self.paces = _paces(machine, closure)
         self.pull, self.bridge_noise = value.bridge(closure.value, closure.hours, closure.closed_steps)
         self.open_noise = closure.value.open_vol * math.sqrt(closure.update_s / 3600.0)
-        self.carry = _carry(machine, closure)
+        self.expectation = _expectation(machine, closure, self.rules, self.paces)
         self.params = np.array([*machine.mark.params, 0.0])
         self._paths = np.empty((3, CHUNK, closure.closed_steps + closure.open_steps))
 
@@ -137,7 +136,7 @@ class Tables:
         return kernel.run_block(
             self.machine.mark.pointer, self.params, self.rules, self.paces, self.closure.updates, round(3600.0 / self.closure.update_s),
             self.sides, self.works, self.large, self.pending, self.single, shocks.gaps, values, anchors, prices, shocks.normals, proxies,
-            self.carry, self.script, self.closure.closed_steps, out, trace, events,
+            *self.expectation, arbitrage.DISTANCE, self.script, self.closure.closed_steps, out, trace, events,
         )  # fmt: skip
 
     def start(self) -> dict[str, float]:
@@ -279,18 +278,15 @@ def _is_averaged(machine: Machine) -> bool:
 
 
 def _is_carried(machine: Machine) -> bool:
-    """Whether informed flow has closed funding to charge to the news: without an oracle nobody is charged."""
-    return machine.book.carry and machine.funding.when_closed and machine.oracle.kind != NONE
+    """Whether informed flow has something to weigh against the news: funding while closed, or its own limits. Without an oracle nobody is
+    charged."""
+    return machine.book.carry and machine.oracle.kind != NONE and (machine.funding.when_closed or math.isfinite(machine.book.capacity))
 
 
-def _carry(machine: Machine, closure: Closure) -> np.ndarray:
-    """Share of the news the anchor aims at, by step: 1 unless informed flow charges expected funding to it."""
-    carry = np.ones(closure.closed_steps + closure.open_steps)
-    if _is_carried(machine):
-        left = closure.hours - closure.times[: closure.closed_steps]
-        tau = machine.oracle.tau
-        carry[: closure.closed_steps] = pass_through(machine.funding.kappa, tau, np.maximum(left, 0.0))
-    return carry
+def _expectation(machine: Machine, closure: Closure, rules: kernel.Rules, paces: np.ndarray) -> arbitrage.Expectation:
+    if rules.carried == 0.0:
+        return arbitrage.Expectation(np.empty((0, 0)), np.empty(0), np.empty(0))
+    return arbitrage.expectation(rules, paces[:, loop.CLOSED], closure, machine.book.capacity, machine.book.expects)
 
 
 class RuleError(ArithmeticError):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from perpkit._compile import compiled
+from perpkit.arbitrage import quote
 from perpkit.funding import hourly_rate
 from perpkit.ledger import (
     ADL_NEEDED,
@@ -196,17 +197,17 @@ def _disturbed(logs, prices, free, free_prices, start, stop, keep_anchor, keep_i
 @compiled
 def run_block(
     custom, params, rules, paces, updates, updates_an_hour, sides, works, large, pending, single,
-    gaps, values, anchors, free_prices, normals, proxies, carry, script, n_closed, out, trace, events,
+    gaps, values, anchors, free_prices, normals, proxies, ahead, due, share, distance, script, n_closed, out, trace, events,
 ):  # fmt: skip
     """Run ``len(gaps)`` weekends and write one row of ``OUTCOMES`` each to ``out``, per unit of open interest.
 
     ``values``, ``anchors`` and ``free_prices`` hold log value, log anchor and anchor price (USD) at the end of each step, shape (weekends,
     steps), as they are when nobody is forced; with ``rules.carried`` the closed anchor depends on the oracle and is computed here from
-    ``normals``. ``proxies`` is the log price of the oracle's proxy at the end of each closed step, where there is one. ``paces`` holds one
-    pace table for each hour since the close, the last of which serves all later hours. ``script`` holds what comes from outside
-    (``orders.Script``). ``trace`` (steps, len(TRACE)) and ``events`` record the last weekend, and nothing when they have no
-    rows. Money that appears or vanishes is reported in ``imbalance``, and -1 in its place where a reader's mark rule returned no price; the
-    caller raises.
+    ``normals`` and what informed flow expects, ``ahead``, ``due`` and ``share`` by hour (see ``arbitrage.py``). ``proxies`` is the log
+    price of the oracle's proxy at the end of each closed step, where there is one. ``paces`` holds one pace table for each hour since the
+    close, the last of which serves all later hours. ``script`` holds what comes from outside (``orders.Script``). ``trace`` (steps,
+    len(TRACE)) and ``events`` record the last weekend, and nothing when they have no rows. Money that appears or vanishes is reported in
+    ``imbalance``, and -1 in its place where a reader's mark rule returned no price; the caller raises.
     """
     n_steps = values.shape[1]
     st = np.zeros(STATE)
@@ -230,7 +231,7 @@ def run_block(
         inner[INTERNAL] = inner[AVERAGE] = price
         guess = 0.0
         reopen_value = price * math.exp(gaps[w])
-        oracle = mark = traded = anchor = price
+        oracle = mark = traded = anchor = quoted = price
         basis = funding = premium_sum = rate = ups = downs = impact = shift = a = v = 0.0
         hot = False
         tick, last_tick, run_length, run_size, run_first = 0, -2, 0, 0.0, 0.0
@@ -263,8 +264,12 @@ def run_block(
             steps = 1 if row == HOT else count
             a_end, v_end = anchors[w, s + steps - 1], values[w, s + steps - 1]
             if carried:
-                o = math.log(oracle / price)
-                known = o + carry[s] * (v_end - o)
+                hour = elapsed // updates_an_hour
+                quoted = quote(
+                    quoted, oracle, price * math.exp(v_end), premium_sum, min(to_hour // updates, n_closed - s), due[hour], share[hour],
+                    ahead[hour], distance, rules, pace[CLOSED],
+                )  # fmt: skip
+                known = math.log(quoted / price)
                 a_end = known + (a - known) * pace[CLOSED, KEEP_ANCHOR] + pace[CLOSED, NOISE] * normals[w, s, 1]
             if row == HOT or carried:
                 for k in range(count):

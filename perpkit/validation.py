@@ -15,18 +15,18 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
+from perpkit import discovery
 from perpkit._typeset import formatted
 from perpkit.accounts import Accounts
 from perpkit.book import Book
 from perpkit.clock import Closure
-from perpkit.engine import simulate
 from perpkit.ensemble import ensemble
 from perpkit.estimate import Estimate, estimate
 from perpkit.funding import Funding
 from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
 from perpkit.mark import Mid
-from perpkit.oracle import Oracle, frozen_oracle, impact_oracle
+from perpkit.oracle import frozen_oracle
 from perpkit.value import Value
 
 KINDS = ("relative", "absolute", "printed", "sampled", "apart", "none")
@@ -218,14 +218,9 @@ def kept_share(kappa: float, tau: float, hours: float, move: float = 1e-4) -> fl
     """Share of news that a long keeps, price gain less funding, who holds one share through a closure at whose start the news arrives.
 
     Informed flow holds the price where expected funding is charged to the news (``carry``); nothing clamps and nothing has depth. Tends to
-    :func:`perpkit.theory.pass_through` as the steps, here 12 s, and the ``move`` (log return) shrink. Units as there.
+    :func:`perpkit.theory.pass_through_paid` as the steps, here 12 s, and the ``move`` (log return) shrink. Units as there.
     """
-    rule: Oracle = frozen_oracle() if math.isinf(tau) else impact_oracle(tau)
-    funding = Funding(interest_8h=0.0, clamp_8h=0.0, multiplier=8.0 * kappa)
-    machine = Machine(oracle=rule, funding=funding, book=replace(_STILL, carry=True), margin=Margin(1.0, 0.01))
-    pair = Accounts([1, -1], [1.0, 1.0], [250.0, 250.0], [250.0, 250.0])
-    path = simulate(machine, pair, Closure(hours, closed_step_s=12.0, reopen_minutes=0.05, value=_AT_ONCE), gap=move).path
-    return 1.0 - float(path["funding_paid"][-1]) / (250.0 * math.expm1(move))
+    return discovery.carried(discovery.linear(kappa, tau), hours, move, step_s=12.0).kept
 
 
 def touched(distance: float, sd: float, steps: int, n: int, rng: int) -> Estimate:

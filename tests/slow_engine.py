@@ -1,7 +1,8 @@
 """A second engine, slow and obvious, that replays the shocks of the first.
 
 Every account is an object with a cash balance and a position, and is visited at every update. There is no prefix sum, no shared coordinate and no
-compiled code; funding is paid in cash. Only the random numbers (``perpkit.engine.draw``) and the parameter classes come from the package.
+compiled code; funding is paid in cash. Only the random numbers (``perpkit.engine.draw``), the parameter classes and the points of one table come from
+the package.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from perpkit import mark as marks
 from perpkit import oracle as oracles
 from perpkit.accounts import Accounts
+from perpkit.arbitrage import DISTANCE
 from perpkit.band import no_band, oracle_band, ratchet, static_band
 from perpkit.book import Book
 from perpkit.clock import Closure
@@ -125,6 +127,101 @@ def replay(
 
 
 @dataclass
+class Flow:
+    """Informed flow that weighs funding: holds a long to the reference's return in its head, hour by hour, and pays no more than that leaves.
+
+    ``later[h]`` is what a long is worth when hour h ends, per unit of oracle, at the distances of the package's table; between them a straight
+    line, as there. Roots are bisected, whole tables at a time.
+    """
+
+    machine: Machine
+    paces: list[Pace]
+    shares: list[float]
+    counts: list[int]
+    charged: list[bool]
+    tau: float
+    later: dict[int, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, week: Weekend) -> Flow | None:
+        machine, closure = week.machine, week.closure
+        book = machine.book
+        if not book.carry or machine.oracle.kind == oracles.NONE or (math.isinf(book.capacity) and not machine.funding.when_closed):
+            return None
+        an_hour, left, counts = round(3600.0 / closure.closed_step_s), closure.closed_steps, []
+        while left > 0:
+            counts.append(min(an_hour, left))
+            left -= counts[-1]
+        charged = [machine.funding.when_closed] * len(counts)
+        if counts[-1] < an_hour:
+            charged[-1] = len(counts) <= closure.hours + closure.reopen_minutes / 60.0
+        paces = [week.paces(float(h))[0] for h in range(len(counts))]
+        shares = [1.0 if math.isinf(book.capacity) else 1.0 / (1.0 + pace.depth / book.capacity) for pace in paces]
+        flow = cls(machine, paces, shares, counts, charged, week.oracle_tau())
+        value, flow.later = 1.0 + DISTANCE, {len(counts) - 1: 1.0 + DISTANCE}
+        for h in reversed(range(1, len(counts))):
+            price = flow.solved(np.ones_like(value), value, 0.0, counts[h], h)
+            worth = flow.worth(price, np.ones_like(value), value, 0.0, counts[h], h)
+            if book.expects > 0.0:
+                sd = book.expects * math.sqrt(counts[h - 1] / closure.closed_steps)
+                z, weight = np.polynomial.hermite_e.hermegauss(7)
+                news = np.exp(sd * z - sd * sd / 2.0)
+                worth = sum(w * flow.line(value * move - 1.0, worth) for w, move in zip(weight / weight.sum(), news, strict=True))
+            flow.later[h - 1] = worth
+        return flow
+
+    @staticmethod
+    def line(x, table):
+        """Linear interpolation, and the last slope beyond either end."""
+        inside = np.interp(x, DISTANCE, table)
+        slopes = np.diff(table) / np.diff(DISTANCE)
+        return inside + slopes[0] * np.minimum(x - DISTANCE[0], 0.0) + slopes[-1] * np.maximum(x - DISTANCE[-1], 0.0)
+
+    def worth(self, price, oracle, value, sampled, count: int, hour: int):
+        """USD of a long at ``price`` if that is the price to the end of the hour, ``count`` steps away. Numbers or arrays."""
+        machine, pace = self.machine, self.paces[hour]
+        rule, funding = machine.oracle, machine.funding
+        wide = pace.half_spread + machine.impact_notional / pace.depth
+        bid, ask = price * math.exp(-wide), price * math.exp(wide)
+        update = pace.hours / pace.updates
+        weight = 1.0 - math.exp(-min(update, rule.cap * self.tau) / self.tau) ** pace.updates if self.tau < math.inf else 0.0
+        lowest, highest = ((1.0 - rule.step) ** pace.updates, (1.0 + rule.step) ** pace.updates) if rule.step < 1.0 else (0.0, math.inf)
+
+        def beyond(oracle):
+            return np.where(bid > oracle, bid - oracle, np.where(ask < oracle, ask - oracle, 0.0))
+
+        average = sampled
+        for _ in range(count):
+            if rule.kind == oracles.IMPACT_EMA:
+                pulled = weight * beyond(oracle)
+            elif rule.kind in (oracles.LEVEL, oracles.DECAYING):
+                pulled = weight * ((bid + ask) / 2.0 - oracle)
+            elif rule.kind == oracles.LAST:
+                pulled = weight * (price - oracle)
+            else:
+                pulled = 0.0 * oracle
+            oracle = np.minimum(np.maximum(oracle + pulled, oracle * lowest), oracle * highest)
+            average = average + pace.hours * ((bid + ask) / 2.0 / oracle - 1.0 if funding.premium == "impact-mid" else beyond(oracle) / oracle)
+        pull = np.clip(funding.interest_8h - average, -funding.clamp_8h, funding.clamp_8h)
+        rate = np.clip(funding.multiplier * (average + pull) / 8.0, -funding.cap_per_hour, funding.cap_per_hour)
+        return oracle * (self.line(value / oracle - 1.0, self.later[hour]) - rate * self.charged[hour])
+
+    def solved(self, oracle, value, sampled, count: int, hour: int):
+        """The price, by bisection: what stands the share of the way from the oracle to worth."""
+        low, high = np.zeros_like(oracle), 4.0 * np.maximum(oracle, value)
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            above = middle > oracle + self.shares[hour] * (self.worth(middle, oracle, value, sampled, count, hour) - oracle)
+            low, high = np.where(above, low, middle), np.where(above, middle, high)
+        return 0.5 * (low + high)
+
+    def price(self, oracle: float, value: float, sampled: float, step: int) -> float:
+        hour = step // self.counts[0]
+        left = self.counts[hour] - (step - hour * self.counts[0])
+        return float(self.solved(np.array(oracle), np.array(value), sampled, left, hour))
+
+
+@dataclass
 class Weekend:
     """All that changes in a weekend, and the rules that change it."""
 
@@ -180,6 +277,7 @@ class Weekend:
     def run(self, news: float, news_at: list[int], normals: np.ndarray, own: list[float]) -> Replay:
         closure = self.closure
         smooth, arrived, premium, hot = 0.0, 0.0, 0.0, False
+        self.flow = Flow.of(self)
         step_hours = closure.closed_step_s / 3600.0
         step_sd = closure.value.sd * math.sqrt((1.0 - closure.value.news_share) / closure.closed_steps)
         for k in range(closure.closed_steps):
@@ -189,10 +287,9 @@ class Weekend:
             old, new = self.v, smooth + arrived
             start, end = k * step_hours, (k + 1) * step_hours
             coarse, fine, opened = self.paces(start)
-            hours_left = max(closure.hours - end, 0.0)
             before = self.liquidated_closed
             guess = self.guess, self.proxy(new, own[k] if own else 0.0)
-            here, there = self.anchor, self.followed(coarse, new, hours_left, coarse.noise * normals[k, 1])
+            here, there = self.anchor, self.followed(coarse, new, k, coarse.noise * normals[k, 1])
             if hot:
                 for u in range(1, closure.updates + 1):
                     self.v = old + (new - old) * u / closure.updates
@@ -258,12 +355,11 @@ class Weekend:
 
     # One update
 
-    def followed(self, pace: Pace, value: float, hours_left: float, shock: float) -> float:
+    def followed(self, pace: Pace, value: float, step: int, shock: float) -> float:
         """Where informed flow and noise take the anchor in one closed step, were nobody forced to trade."""
         known = value
-        if self.machine.book.carry and self.machine.funding.when_closed and self.machine.oracle.kind != oracles.NONE:
-            o = math.log(self.oracle / self.price)
-            known = o + self.pass_through(hours_left) * (value - o)
+        if self.flow is not None:
+            known = math.log(self.flow.price(self.oracle, self.price * math.exp(value), self.premium_sum, step) / self.price)
         return known + (self.anchor - known) * math.exp(-pace.follow * pace.hours) + shock
 
     def update(self, pace: Pace, now: float) -> None:
@@ -301,13 +397,6 @@ class Weekend:
     def wrong(self, now: float) -> list[Misprint]:
         """Bad prints that are the newest at this time."""
         return [bad for bad in self.misprints if bad.start + 1e-9 < now <= bad.end + 1e-9]
-
-    def pass_through(self, hours_left: float) -> float:
-        kappa, tau = self.machine.funding.kappa, self.oracle_tau()
-        a = kappa - 1.0 / tau
-        if abs(a) < 1e-12:
-            return 1.0 / (1.0 + kappa * hours_left)
-        return 1.0 / (1.0 + kappa / a * (math.exp(a * hours_left) - 1.0))
 
     def oracle_tau(self) -> float:
         """Time constant of the closed oracle in hours: nights may have one of their own."""
@@ -794,6 +883,14 @@ def pick(rng: np.random.Generator, *options):
     return options[rng.integers(len(options))]
 
 
+def informed(u: float, depth: float) -> dict:
+    """Fields of a book whose flow may weigh funding, be limited, and expect more news, all from one uniform number."""
+    if u >= 0.3:
+        return {"carry": False}
+    limited = u < 0.12 and math.isfinite(depth)
+    return {"carry": True, "capacity": (0.2 + 30.0 * u) * depth if limited else math.inf, "expects": 0.02 if 0.06 < u < 0.2 else 0.0}
+
+
 def between(rng: np.random.Generator, low: float, high: float) -> float:
     """Log-uniform."""
     return math.exp(rng.uniform(math.log(low), math.log(high)))
@@ -882,7 +979,7 @@ def random_machine(rng: np.random.Generator, people: Accounts, margin: Margin) -
         follow_closed=pick(rng, 0.0, 0.1, between(rng, 0.2, 20.0), math.inf),
         noise_open=pick(rng, 0.0, 0.01),
         noise_closed=pick(rng, 0.0, 0.01, 0.03),
-        carry=bool(rng.random() < 0.3),
+        **informed(rng.random(), depth_closed),
         limit=pick(rng, math.log(2.0), between(rng, 0.02, 1.5)),
     )
     return Machine(

@@ -20,7 +20,7 @@ from slow_engine import random_case, replay
 from test_ledger import RULES, TWIN, TWIN_SEEDS, interpreted
 
 import perpkit as pk
-from perpkit import engine, theory, validation
+from perpkit import theory, validation
 from perpkit.validation import FAILS, HOLDS, KINDS, NOBODY, Witness
 
 PAGE = Path(__file__).parents[1] / "chapters" / "appendix" / "validation.md"
@@ -114,16 +114,9 @@ def test_the_engine_liquidates_whom_a_walk_along_the_thresholds_reaches(n):
 
 
 def test_what_a_trader_keeps_tends_to_the_closed_form():
-    for kappa, tau, hours in ((1 / 8, 8.0, 48.0), (1 / 16, 1.0, 24.0), (1 / 8, math.inf, 12.0)):
-        assert validation.kept_share(kappa, tau, hours) == pytest.approx(theory.pass_through(kappa, tau, hours), rel=5e-3)
-    assert validation.kept_share(1 / 8, 8.0, 48.0) != pytest.approx(theory.pass_through(1 / 8, 7.5, 48.0), rel=5e-3)
-
-
-@pytest.mark.parametrize("wrong", [lambda *x: 0.95 * theory.pass_through(*x), lambda k, t, h: theory.pass_through(k, t, 0.9 * np.asarray(h))])
-def test_a_wrong_share_in_the_price_is_not_what_funding_leaves(wrong, monkeypatch):
-    """The engine's anchor takes the share from the closed form; that its funding leaves a trader the same share is the equation's own property."""
-    monkeypatch.setattr(engine, "pass_through", wrong)
-    assert validation.kept_share(1 / 8, 8.0, 48.0) != pytest.approx(float(wrong(1 / 8, 8.0, 48.0)), rel=0.1)
+    for kappa, tau, hours in ((1 / 8, 8.0, 48), (1 / 16, 1.0, 24), (1 / 8, math.inf, 12)):
+        assert validation.kept_share(kappa, tau, hours) == pytest.approx(theory.pass_through_paid(kappa, tau, hours), rel=2e-3)
+    assert validation.kept_share(1 / 8, 8.0, 48.0) != pytest.approx(theory.pass_through_paid(1 / 8, 7.5, 48), rel=5e-3)
 
 
 def test_a_watched_mark_and_a_frozen_oracle():

@@ -22,6 +22,7 @@ from perpkit.theory.closure import (
     pass_through,
     pass_through_hours,
     pass_through_limit,
+    pass_through_paid,
     pass_through_pieces,
     pass_through_varying,
 )
@@ -159,7 +160,7 @@ __all__ = [
     "laplace_shortfall", "liquidation_price", "lognormal_shortfall", "maker_aversion", "maker_quotes", "mark_drag", "median_push", "median_rise",
     "merton_shortfall", "mixed_variance", "monitoring_overshoot", "newsvendor_fund", "normal_shortfall", "offered_size", "option_delta",
     "option_price", "pareto_shortfall", "partial_liquidation", "pass_through", "pass_through_clamped", "pass_through_expecting",
-    "pass_through_hours", "pass_through_limit", "pass_through_pieces", "pass_through_varying", "payoff_funding", "perpetual_basis",
+    "pass_through_hours", "pass_through_limit", "pass_through_paid", "pass_through_pieces", "pass_through_varying", "payoff_funding", "perpetual_basis",
     "perpetual_ratio", "phantom_loss", "phantom_weight", "pool_capture", "pool_liquidation_distance", "protected_leverage", "queue_excess",
     "ratchet_drag", "ratchet_range", "read_episode", "read_regression", "reanchor_hours", "reopening_regression", "reproduction_number",
     "reservation_shift", "ruin_probability", "schedule_cost", "settle", "shortfall", "size_test", "skew_hours", "slice_shift", "sliced",

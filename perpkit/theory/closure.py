@@ -19,7 +19,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.special import exprel
 
-from perpkit.theory._check import checked, finite, memory, not_negative, plain, positive
+from perpkit.theory._check import checked, count, finite, memory, not_negative, plain, positive
 
 
 def pass_through(kappa, tau, hours):
@@ -44,6 +44,36 @@ def pass_through(kappa, tau, hours):
     # e^{-aT} is divided out when a > 0, so that nothing overflows; exprel carries the critical case.
     decay = np.exp(-np.maximum(excess, 0.0) * left)
     return plain(decay / (decay + intensity * left * exprel(-np.abs(excess) * left)))
+
+
+def pass_through_paid(kappa, tau, payments, interval=1.0):
+    """R where funding is paid in arrears, every ``interval`` hours, on the mean premium since the last payment: venues pay on the hour.
+
+    Between payments nothing accrues to whoever sells in time, so the price stands still and jumps by the payment; the oracle closes the share
+    ``D = 1 - e^{-interval / tau}`` of its distance. So ``1 + Z`` is ``(1 + (kappa tau - 1) D)(1 + Z) + D`` an interval earlier, and
+    ``Z = kappa tau (q^n - 1) / (kappa tau - 1)`` with ``q = 1 + (kappa tau - 1) D``: ``n kappa tau D`` on the critical line, and
+    ``R = (1 + kappa interval)^-n`` for a frozen oracle. Critical line and limit of long closures are those of :func:`pass_through`, to which
+    it tends as the interval shrinks; above the line news dies more slowly than there.
+
+    Parameters
+    ----------
+    kappa, tau
+        As in :func:`pass_through`.
+    payments
+        Payments left, a whole number n; the reference returns on the last of them.
+    interval
+        Hours between payments.
+    """
+    intensity = not_negative("kappa", kappa, "a funding intensity per hour")
+    lag = memory("tau", tau)
+    left = count("payments", payments, "payments left")
+    apart = positive("interval", interval, "hours between payments")
+    closed = apart * exprel(-apart / lag)  # tau D, which stays finite as tau grows
+    growth = np.log1p(np.maximum((intensity - 1.0 / lag) * closed, np.nextafter(-1.0, 0.0)))  # ln q
+    # (q^n - 1) / (q - 1), n where q is 1: both through exprel, with the power divided out where it is large.
+    rise = left * exprel(-np.abs(left * growth)) / exprel(growth)
+    decay = np.exp(-np.maximum(left * growth, 0.0))
+    return plain(decay / (decay + intensity * closed * rise))
 
 
 def pass_through_limit(kappa, tau):

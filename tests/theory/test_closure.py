@@ -14,6 +14,7 @@ from perpkit.theory import (
     pass_through,
     pass_through_hours,
     pass_through_limit,
+    pass_through_paid,
     pass_through_pieces,
     pass_through_varying,
 )
@@ -51,6 +52,28 @@ def test_is_the_price_from_which_funding_lands_on_the_news(kappa, tau, hours):  
         return solve_ivp(flow, (0, hours), [start, 0.0], method="DOP853", rtol=1e-11, atol=1e-13).y[0, -1] - 1.0
 
     assert pass_through(kappa, tau, hours) == pytest.approx(brentq(miss, 1e-6, 1.0, xtol=1e-12), rel=1e-7)
+
+
+@pytest.mark.parametrize(("kappa", "tau"), [(1 / 8, 8.0), (1 / 8, 8.001), (1 / 16, 0.5), (0.0, 1e-4), (1 / 8, 24.0), (3.0, 5.0), (1 / 8, np.inf)])
+@pytest.mark.parametrize("interval", [0.25, 1.0, 8.0])
+def test_paid_by_the_interval_is_zero_profit_worked_backward(kappa, tau, interval):
+    """Payment by payment: the price that stands still, the oracle that follows it, and what the payment then takes."""
+    ratio, kept = 1.0, np.exp(-interval / tau)
+    for payments in range(1, 61):
+        # Gap g held for an interval; then V - O is w - g(1 - kept), and the price after payment must be the price before plus the payment.
+        charge = kappa * (tau * (1.0 - kept) if np.isfinite(tau) else interval)
+        ratio = brentq(lambda g, r=ratio: g * kept + g * charge - r * (1.0 - g * (1.0 - kept)), 0.0, 2.0, xtol=1e-300, rtol=1e-14)
+        assert pass_through_paid(kappa, tau, payments, interval) == pytest.approx(ratio, rel=1e-9)
+
+
+def test_payments_leave_the_critical_line_and_the_limit_where_they_are():
+    assert pass_through_paid(1 / 8, 8.0, 48) == pytest.approx(1.0 / (1.0 + 48.0 * (1.0 - np.exp(-1 / 8))))
+    assert pass_through_paid(1 / 8, np.inf, 24) == pytest.approx((9 / 8) ** -24)
+    for kappa, tau in ((1 / 8, 1.0), (1 / 8, 4.0), (1 / 16, 0.5)):
+        assert pass_through_paid(kappa, tau, 2000) == pytest.approx(1.0 - kappa * tau)
+    np.testing.assert_allclose(pass_through_paid(1 / 8, [1.0, 8.0, 24.0], 48_000, 1e-3), pass_through(1 / 8, [1.0, 8.0, 24.0], 48.0), rtol=2e-3)
+    assert pass_through_paid(1 / 8, 24.0, 48) > pass_through(1 / 8, 24.0, 48.0)
+    assert pass_through_paid(1 / 8, 8.0, 0) == 1.0
 
 
 def test_critical_line_is_crossed_smoothly():
