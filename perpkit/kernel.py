@@ -197,13 +197,13 @@ def _disturbed(logs, prices, free, free_prices, start, stop, keep_anchor, keep_i
 @compiled
 def run_block(
     custom, params, rules, paces, updates, updates_an_hour, sides, works, large, pending, single,
-    gaps, values, anchors, free_prices, normals, proxies, ahead, due, share, distance, script, n_closed, out, trace, events,
+    gaps, values, anchors, free_prices, normals, proxies, worths, due, shares, distance, script, n_closed, out, trace, events,
 ):  # fmt: skip
     """Run ``len(gaps)`` weekends and write one row of ``OUTCOMES`` each to ``out``, per unit of open interest.
 
     ``values``, ``anchors`` and ``free_prices`` hold log value, log anchor and anchor price (USD) at the end of each step, shape (weekends,
     steps), as they are when nobody is forced; with ``rules.carried`` the closed anchor depends on the oracle and is computed here from
-    ``normals`` and what informed flow expects, ``ahead``, ``due`` and ``share`` by hour (see ``arbitrage.py``). ``proxies`` is the log
+    ``normals`` and what informed flow expects, ``worths``, ``due`` and ``shares`` by hour (see ``arbitrage.py``). ``proxies`` is the log
     price of the oracle's proxy at the end of each closed step, where there is one. ``paces`` holds one pace table for each hour since the
     close, the last of which serves all later hours. ``script`` holds what comes from outside (``orders.Script``). ``trace`` (steps,
     len(TRACE)) and ``events`` record the last weekend, and nothing when they have no rows. Money that appears or vanishes is reported in
@@ -266,8 +266,8 @@ def run_block(
             if carried:
                 hour = elapsed // updates_an_hour
                 quoted = quote(
-                    quoted, oracle, price * math.exp(v_end), premium_sum, min(to_hour // updates, n_closed - s), due[hour], share[hour],
-                    ahead[hour], distance, rules, pace[CLOSED],
+                    quoted, oracle, price * math.exp(v_end), premium_sum, min(to_hour // updates, n_closed - s), due[hour], shares[hour],
+                    worths[hour], distance, rules, pace[CLOSED],
                 )  # fmt: skip
                 known = math.log(quoted / price)
                 a_end = known + (a - known) * pace[CLOSED, KEEP_ANCHOR] + pace[CLOSED, NOISE] * normals[w, s, 1]
