@@ -5,7 +5,7 @@ The surface is small: a :class:`Machine` (a venue's rules), :class:`Accounts`, a
 judge the other.
 """
 
-from perpkit import base, cascade, data, discovery, gaps, limits, makers, nights, phase, plots, pool, runs, studies, theory, windows
+from perpkit import base, cascade, data, discovery, gaps, limits, makers, nights, phase, plots, pool, reference, runs, studies, theory, windows
 from perpkit.accounts import Accounts, cut_leverage
 from perpkit.band import Band, no_band, oracle_band, ratchet, static_band
 from perpkit.book import Book
@@ -46,6 +46,6 @@ __all__ = [
     "Median", "Mid", "Misprint", "Oracle", "OracleMark", "Orders", "Pool", "Report", "RuleError", "Run", "Value", "base", "base_case",
     "cascade", "closures", "credible", "cut_leverage", "data", "decaying_oracle", "discovery", "ensemble", "estimate", "frozen_oracle",
     "gaps", "impact_oracle", "last_oracle", "level_oracle", "makers", "mark_rule", "no_band", "no_oracle", "oracle_band", "phase",
-    "plots", "pool", "proxy_oracle", "ratchet", "replace", "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue",
-    "venues",
+    "plots", "pool", "proxy_oracle", "ratchet", "reference", "replace", "rulebook", "runs", "simulate", "static_band", "studies",
+    "theory", "venue", "venues",
 ]  # fmt: skip

@@ -1,0 +1,52 @@
+"""The table of closed references and the map of who reads whom: complete, sourced, and in step with the rulebook."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import perpkit as pk
+from perpkit import reference
+
+KEYS = set(re.findall(r"^@\w+\{([^,\s]+),", (Path(__file__).parents[1] / "references.bib").read_text("utf-8"), re.MULTILINE))
+
+
+def test_every_source_is_in_the_bibliography():
+    cited = {key for frame in (reference.designs(), reference.links()) for sources in frame["sources"] for key in sources}
+    assert cited and not cited - KEYS
+
+
+def test_a_design_on_a_figure_is_a_point():
+    drawn = reference.designs().query("short != ''")
+    assert len(drawn) >= 10 and drawn["short"].is_unique
+    assert (drawn["tau"] > 0).all() and (drawn["kappa"] >= 0).all()
+    averaged = reference.designs()["reads"] == "own book"
+    assert np.isfinite(reference.designs().loc[averaged, "tau"]).all()
+
+
+@pytest.mark.parametrize("since", ["2025-10-13", "2025-11-21", "2025-12-19", "2026-04-30"])
+def test_trade_xyz_agrees_with_its_rulebook(since):
+    row = reference.designs().query("venue == 'trade.xyz' and since == @since").iloc[0]
+    machine = pk.venue("trade-xyz", "TSLA", max(since, "2025-10-31"))
+    assert (machine.oracle.tau, machine.funding.kappa) == (row["tau"], row["kappa"])
+
+
+def test_every_place_on_the_map_is_linked():
+    links = reference.links()
+    assert set(links["reader"]) | set(links["reads"]) == set(reference.nodes())
+
+
+def test_a_table_without_a_source_is_refused(tmp_path, monkeypatch):
+    text = (pk.data.folder() / "reference.toml").read_text("utf-8")
+    (tmp_path / "reference.toml").write_text(text.replace('sources = ["roxom-us100"]', "sources = []"), "utf-8")
+    monkeypatch.setattr(reference.data, "folder", lambda: tmp_path)
+    reference._tables.cache_clear()
+    try:
+        with pytest.raises(ValueError, match="Roxom"):
+            reference.designs()
+    finally:
+        monkeypatch.undo()
+        reference._tables.cache_clear()
