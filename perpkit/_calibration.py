@@ -15,7 +15,7 @@ from perpkit._parts import check_draw
 from perpkit._volatility import measure, with_history
 
 _FEWEST = 100
-_SHORT = Schedule(ensembles=1, burn=400, steps=360, keep=36)
+_SHORT = Schedule(ensembles=1, burn=240, steps=120, keep=24)
 # One ensemble, and so far between draws that they count as independent: 8 x 16 less one makes 128 equally likely ranks.
 _APART = Schedule(ensembles=1, walkers=16, burn=240, steps=160, keep=8)
 _RANKS = 127
@@ -39,7 +39,8 @@ def rolling(
     """Probability integral transforms of gaps that the law had not seen: each gap's share under the predictive law from gaps before.
 
     The law is fitted at ``first`` and at each later date of the frequency ``refit`` (a pandas offset; ``"YS"``, the start of a year), to all gaps
-    that opened before, or in the last ``years`` before, by one shorter ensemble. A volatility model is read at the volatility known at the close before the gap.
+    that opened before, or in the last ``years`` before, by one shorter ensemble that goes on from the one before it. A volatility model is read at the
+    volatility known at the close before the gap.
 
     Returns
     -------
@@ -68,14 +69,14 @@ def rolling(
         starts = pd.date_range(begin, sample.dates[-1], freq=refit).union([begin])
     except ValueError:
         raise ValueError(f"refit is a pandas offset, such as 'YS' or 'QS'; got {refit!r}") from None
-    family, parts = LIKELIHOODS[law], []
+    family, parts, found = LIKELIHOODS[law], [], None
     for start, stop in zip(starts, [*starts[1:], pd.Timestamp.max]):
         seen = (sample.dates < start) & (True if years is None else sample.dates >= start - pd.DateOffset(years=years))
         due = (sample.dates >= start) & (sample.dates < stop)
         if not due.any():
             continue
-        found = walk(chosen, sample.gaps[seen] / unit[seen], stream, schedule).parameters
-        *shapes, loc, scale = (values.reshape(-1, 1) for values in family.native(*found.values()))
+        found = walk(chosen, sample.gaps[seen] / unit[seen], stream, schedule, found)
+        *shapes, loc, scale = (values.reshape(-1, 1) for values in family.native(*found.parameters.values()))
         share = family.dist.cdf(sample.gaps[due] / unit[due], *shapes, loc=loc, scale=scale).mean(axis=0)
         parts.append(pd.DataFrame({"open_date": sample.dates[due], "gap": sample.gaps[due], "pit": share, "n_fit": int(seen.sum())}))
     return pd.concat(parts, ignore_index=True)

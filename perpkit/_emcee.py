@@ -18,7 +18,6 @@ from perpkit._likelihood import LIKELIHOODS
 from perpkit.priors import Prior
 
 _TAIL = 5.0  # degrees of freedom of the proposal: tails heavier than a posterior's, so that no walker is stuck in one
-_SEARCH = ((emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2))
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Schedule:
     ensembles: int = 3
     walkers: int = 20
     burn: int = 400
-    steps: int = 720
+    steps: int = 480
     keep: int = 60
 
     def __post_init__(self) -> None:
@@ -45,11 +44,13 @@ class Schedule:
 @dataclass(frozen=True, eq=False)
 class Walk:
     """Result of :func:`walk`: parameters of the prior, each of shape (ensembles * walkers, keep), an ensemble's walkers side by side;
-    integrated autocorrelation times in steps, the largest over ensembles; share of moves accepted."""
+    integrated autocorrelation times in steps, the largest over ensembles; share of moves accepted; and every point of the last ensemble, shape
+    (steps, walkers, parameters), on the line."""
 
     parameters: dict[str, np.ndarray]
     times: dict[str, float]
     accepted: float
+    points: np.ndarray
 
 
 def generator(rng: int | np.random.Generator) -> np.random.Generator:
@@ -75,19 +76,27 @@ def log_posterior(prior: Prior, x: np.ndarray) -> Callable[[np.ndarray], np.ndar
     return at
 
 
-def walk(prior: Prior, x: np.ndarray, rng: np.random.Generator, schedule: Schedule) -> Walk:
+def walk(prior: Prior, x: np.ndarray, rng: np.random.Generator, schedule: Schedule, before: Walk | None = None) -> Walk:
     """Draws from the posterior of the prior's law given the gaps ``x``, shape (n,).
 
+    ``before`` is a walk of the same prior and as many walkers on nearly the same gaps, such as those of a year ago: walkers go on from where
+    it ended, and the search, half of the burn-in, is left out.
+
     emcee draws from a ``RandomState`` of its own, set from ``rng`` by the ``random_state`` of its initial ``State``: the same generator state
-    gives the same draws, whatever numpy's global state is, and that does not move.
+    gives the same draws, whatever numpy's global state is, and that does not move. Walks may run in threads side by side.
     """
     log_prob, dimensions = log_posterior(prior, x), len(prior.names)
     chains, times, accepted = [], [], []
     for _ in range(schedule.ensembles):
-        start = prior.to_line(prior.draw(schedule.walkers, rng))
-        seed = np.random.RandomState(rng.integers(2**32, size=8)).get_state()
-        found, state = _run(emcee.State(start, random_state=seed), log_prob, _SEARCH, schedule.burn - 2 * (schedule.burn // 4))
-        seen = found.get_chain(discard=found.iteration // 2, flat=True)
+        start = prior.to_line(prior.draw(schedule.walkers, rng)) if before is None else before.points[-1]
+        state = emcee.State(start, random_state=np.random.RandomState(rng.integers(2**32, size=8)).get_state())
+        if before is None:
+            # New moves each time: emcee's keep what they are set up for, and threads must not share that.
+            search = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]
+            found, state = _run(state, log_prob, search, schedule.burn - 2 * (schedule.burn // 4))
+            seen = found.get_chain(discard=found.iteration // 2, flat=True)
+        else:
+            seen = before.points.reshape(-1, dimensions)
         for _ in range(2):  # the last quarters of the burn-in each walk with what was seen before, and so see more of it
             found, state = _run(state, log_prob, _mix(seen), schedule.burn // 4)
             seen = found.get_chain(flat=True)
@@ -96,7 +105,7 @@ def walk(prior: Prior, x: np.ndarray, rng: np.random.Generator, schedule: Schedu
         accepted.append(sampler.acceptance_fraction.mean())
         chains.append(sampler.get_chain(thin=schedule.steps // schedule.keep).swapaxes(0, 1))
     parameters, _ = prior.from_line(np.concatenate(chains))
-    return Walk(parameters, dict(zip(prior.names, np.max(times, axis=0).tolist())), float(np.mean(accepted)))
+    return Walk(parameters, dict(zip(prior.names, np.max(times, axis=0).tolist())), float(np.mean(accepted)), sampler.get_chain())
 
 
 def _run(state, log_prob, moves, steps):
@@ -117,9 +126,10 @@ def _bent(seen: np.ndarray) -> emcee.moves.MHMove:
     y, dimensions = (seen - mean) / sd, seen.shape[1]
     bends, widths = [], []
     for k in range(dimensions):
-        bend = np.linalg.lstsq(_quadratic(y, k), y[:, k])[0]
+        terms = _quadratic(y, k)
+        bend = np.linalg.lstsq(terms.T @ terms, terms.T @ y[:, k])[0]  # of the normal matrix: a hundred times faster, and no worse a proposal
         bends.append(bend)
-        widths.append((y[:, k] - _quadratic(y, k) @ bend).std())
+        widths.append((y[:, k] - terms @ bend).std())
 
     def log_density(noise):
         return -(_TAIL + dimensions) / 2.0 * np.log1p((noise**2).sum(axis=1) / _TAIL)

@@ -57,8 +57,9 @@ def _laplace(z, kappa):
 
 
 def _draw_skew_t(rng, size, a, b):
-    share = rng.beta(a, b, size)
-    return np.sqrt(a + b) * (share - 0.5) / np.sqrt(share * (1.0 - share))
+    # Of two Gammas, and not of the Beta share between them, which rounds to 0 or 1 where a tail is fat.
+    up, down = rng.standard_gamma(a, size), rng.standard_gamma(b, size)
+    return np.sqrt(a + b) * (up - down) / (2.0 * np.sqrt(up) * np.sqrt(down))
 
 
 def _draw_laplace(rng, size, kappa):

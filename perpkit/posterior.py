@@ -1,15 +1,18 @@
 """Posterior: what some hundred weekends say about the law of the gap, and what they leave open.
 
-One law at a time, by ensembles of walkers (emcee), judged by ArviZ: whether the chains agree, which law foresees a weekend left out better, whether
-its replicas look like the record. A plain model takes weekends for independent draws of one law. A volatility model divides each gap by the
-volatility known at the close before it (:func:`trailing_volatility`), and is compared with the plain one on the gaps themselves.
+One law at a time, by ensembles of walkers (emcee), judged by ArviZ: whether the chains agree, whether its replicas look like the record. A plain
+model takes weekends for independent draws of one law. A volatility model divides each gap by the volatility known at the close before it
+(:func:`trailing_volatility`). :mod:`perpkit.rivals` sets laws and priors against each other.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import product
+from os import cpu_count
 
 import numpy as np
 import pandas as pd
@@ -26,15 +29,14 @@ from perpkit.laws import Empirical
 from perpkit.predictive import Predictive
 
 __all__ = [
-    "Posterior", "Schedule", "calibration", "compare", "posterior", "power_scaling", "rank_statistics", "rank_test", "rolling", "sensitivity",
-    "tail_checks", "trailing_volatility",
+    "Posterior", "Schedule", "calibration", "posterior", "posteriors", "rank_statistics", "rank_test", "rolling", "tail_checks",
+    "trailing_volatility",
 ]  # fmt: skip
 
 LEVEL = 0.9
 """Share of the posterior inside the intervals of a summary."""
 
 _EVERY = 6  # draws between those that are replicated
-_K_LIMIT = 0.7
 _FEWEST = 20
 
 
@@ -134,7 +136,7 @@ class Posterior:
     def loo(self, dates: pd.DatetimeIndex | None = None) -> az.ELPDData:
         """``arviz.loo``, pointwise, over the gaps that opened on ``dates`` (all by default); its Pareto k tells how far to trust it."""
         likelihood = self.idata.log_likelihood if dates is None else self.idata.log_likelihood.sel(open_date=dates)
-        with warnings.catch_warnings():  # high k are counted by compare
+        with warnings.catch_warnings():  # high k are counted by rivals.compare
             warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto", category=UserWarning)
             return az.loo(az.InferenceData(posterior=self.idata.posterior, log_likelihood=likelihood), pointwise=True)
 
@@ -184,120 +186,22 @@ def posterior(
     return Posterior(name, law, chosen, sample, scale, idata, pd.Series(found.times, name="steps"), found.accepted)
 
 
-def compare(posts: Mapping[str, Posterior] | Sequence[Posterior]) -> pd.DataFrame:
-    """Laws ranked by how well they foresee a gap left out: ``arviz.compare`` on PSIS-LOO (Vehtari, Gelman and Gabry 2017).
+def posteriors(symbols: Sequence[str], laws: Sequence[str], seed: int = 1, **options) -> dict[tuple[str, str], Posterior]:
+    """:func:`posterior` of every law for every stock, on all cores, with chains that agree.
 
-    Only gaps that all posteriors were given are scored, each by its own density, also in a volatility model. A posterior that was given more
-    gaps keeps what it learned from them: for an exact comparison give all the same ``start``.
-
-    Parameters
-    ----------
-    posts : two posteriors or more of the same gaps, by the name they get in the table; their own names by default.
-
-    Returns
-    -------
-    DataFrame, best first: ``rank``; ``elpd_loo``, sum over gaps of the log predictive density, and ``se``; ``p_loo``, effective number of
-    parameters; ``elpd_diff`` from the best and its ``dse``; stacking ``weight``; ``n`` gaps; ``pareto_k``, the largest, and ``k_high``, how
-    many are above 0.7, where the estimate for that gap cannot be trusted.
+    Each is what ``posterior(symbol, law, rng=seed, **options)`` gives, whatever the number of cores.
 
     Raises
     ------
     ValueError
-        If there are fewer than two, two have one name, or they have no gap in common or different gaps on a date.
+        As :func:`posterior` and :meth:`Posterior.require`.
     """
-    named = dict(posts) if isinstance(posts, Mapping) else {post.name: post for post in posts}
-    if len(named) < 2 or len(named) != len(posts):
-        raise ValueError(f"compare takes two posteriors or more with a name each; got {list(named)}")
-    series = {name: pd.Series(post.sample.gaps, post.sample.dates) for name, post in named.items()}
-    common = pd.concat(series, axis=1, join="inner")
-    if common.empty:
-        raise ValueError(f"{list(named)} have no gap in common to be compared on")
-    if (common.nunique(axis=1) > 1).any():
-        raise ValueError(f"{list(named)} have different gaps on {common.index[common.nunique(axis=1) > 1][0]:%Y-%m-%d}; compare laws of one sample")
-    scores = {name: post.loo(common.index) for name, post in named.items()}
-    with warnings.catch_warnings():  # ArviZ 0.23 sorts in a way that pandas 3.1 means to end
-        warnings.filterwarnings("ignore", message="The inplace keyword")
-        frame = az.compare(scores).drop(columns=["warning", "scale"])
-    largest = {name: float(score.pareto_k.max()) for name, score in scores.items()}
-    high = {name: int((score.pareto_k > _K_LIMIT).sum()) for name, score in scores.items()}
-    return frame.assign(n=len(common), pareto_k=pd.Series(largest), k_high=pd.Series(high))
-
-
-def sensitivity(
-    symbol: str,
-    law: str = "t",
-    volatility: bool | str = False,
-    margin: float = 0.1,
-    rivals: Mapping[str, priors.Prior] | Sequence[str] = priors.NAMES,
-    rng: int | np.random.Generator = 1,
-    at: float | None = None,
-    schedule: Schedule = Schedule(),
-    **choice,
-) -> pd.DataFrame:
-    """The posterior under each of several priors, and what it makes of the answer: the mean loss beyond ``margin`` of a long and a short.
-
-    Parameters
-    ----------
-    margin : collateral as a share of notional; 0.1 is a position opened at 10x.
-    rivals : names in ``priors.NAMES``, or priors of your own by name.
-    at : volatility at which a volatility model is read; the median of those before its gaps by default.
-    **choice : ``kind``, ``start``, ``end`` and ``table`` of :func:`posterior`.
-
-    Returns
-    -------
-    DataFrame over the priors, columns (quantity, ``mean`` and ``sd``) for each parameter; (``long`` and ``short``, ``mean``, ``low`` and
-    ``high``), the last two the ends of the 90 % interval over draws, infinite where a short's mean loss does not exist; and (``chains``,
-    ``r_hat``), the largest, because a rival prior may be harder to walk.
-
-    Raises
-    ------
-    ValueError
-        As :func:`posterior` and :meth:`Posterior.predictive`, or if no prior is given.
-    """
-    named = dict(rivals) if isinstance(rivals, Mapping) else {name: name for name in rivals}
-    if not named:
-        raise ValueError("sensitivity needs at least one prior to compare")
-    seed = int(generator(rng).integers(2**63))
-    rows = {}
-    for name, prior in named.items():
-        post = posterior(symbol, law, volatility, seed, prior=prior, schedule=schedule, **choice)
-        draws = post.idata.posterior.stack(draws=("chain", "draw"))
-        row = {(str(key), what): getattr(draws[key], what)().item() for key in draws.data_vars for what in ("mean", "std")}
-        for side, loss in _losses(post, margin, at).items():
-            low, high = np.quantile(loss, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0]) if np.isfinite(loss).all() else (np.inf, np.inf)
-            row |= {(side, "mean"): loss.mean(), (side, "low"): low, (side, "high"): high}
-        rows[name] = row | {("chains", "r_hat"): post.summary()["r_hat"].max()}
-    frame = pd.DataFrame.from_dict(rows, orient="index").rename(columns={"std": "sd"}, level=1)
-    return frame.rename_axis("prior")
-
-
-def power_scaling(post: Posterior, margin: float = 0.1, at: float | None = None) -> pd.DataFrame:
-    """How much each parameter, and the loss beyond ``margin``, moves when the prior or the likelihood is raised to a power near 1.
-
-    ``arviz.psens`` (Kallioinen and others 2024): above 0.05 the prior informs, below 0.05 the likelihood does not.
-
-    Returns
-    -------
-    DataFrame over the parameters, ``long`` and, where it exists, ``short``; columns ``prior`` and ``likelihood``.
-    """
-    dims = post.idata.posterior.sizes["chain"], post.idata.posterior.sizes["draw"]
-    losses = {side: (("chain", "draw"), loss.reshape(dims)) for side, loss in _losses(post, margin, at).items() if np.isfinite(loss).all()}
-    idata = az.InferenceData(
-        posterior=post.idata.posterior.assign(losses), log_prior=post.idata.log_prior, log_likelihood=post.idata.log_likelihood
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto", category=UserWarning)
-        moved = {what: az.psens(idata, component=what).to_pandas() for what in ("prior", "likelihood")}
-    return pd.DataFrame(moved)
-
-
-def _losses(post: Posterior, margin: float, at: float | None) -> dict[str, np.ndarray]:
-    """Shortfall of either side under each stored draw; infinite where it does not exist."""
-    if post.scale is not None and at is None:
-        at = float(np.median(post.scale))
-    law = post.predictive(len(post.parameters()[0]), volatility=at)
-    long = law.members_shortfall(margin)
-    return {"long": long, "short": law.members_shortfall(margin, "short") if law._has_mean(1.0) else np.full(long.shape, np.inf)}
+    if isinstance(seed, np.random.Generator):
+        raise ValueError("seed is a whole number of 0 or more: every posterior starts with it, and a generator cannot be shared")
+    wanted = list(product(symbols, laws))
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        found = pool.map(lambda pair: posterior(*pair, rng=seed, **options).require(), wanted)
+        return dict(zip(wanted, found))
 
 
 def _inference_data(prior: priors.Prior, sample: Empirical, unit: np.ndarray, walked: dict[str, np.ndarray], rng: np.random.Generator):

@@ -6,7 +6,7 @@ import pytest
 from scipy import special, stats
 
 import perpkit as pk
-from perpkit import posterior, priors
+from perpkit import posterior, priors, rivals
 
 
 @pytest.fixture(scope="module")
@@ -14,11 +14,15 @@ def tesla():
     return pk.gaps.posterior("TSLA", law="t", rng=1)
 
 
-@pytest.mark.parametrize("law", priors.LAWS)
-def test_chains_agree(law):
-    post = pk.gaps.posterior("NVDA", law=law, rng=2).require()
-    frame = post.summary()
-    assert frame["r_hat"].max() <= 1.01 and frame[["ess_bulk", "ess_tail"]].min().min() > 1000
+def test_chains_agree_and_do_not_depend_on_threads():
+    found = posterior.posteriors(["NVDA"], priors.LAWS, seed=2)
+    assert list(found) == [("NVDA", law) for law in priors.LAWS]
+    for post in found.values():
+        frame = post.summary()
+        assert frame["r_hat"].max() <= 1.01 and frame[["ess_bulk", "ess_tail"]].min().min() > 1000
+    for law in ("normal", "skew-t"):
+        alone = pk.gaps.posterior("NVDA", law=law, rng=2).idata.posterior["loc"].values
+        assert np.array_equal(alone, found["NVDA", law].idata.posterior["loc"].values)
 
 
 def test_require_names_what_fails(tesla):
@@ -105,6 +109,14 @@ def test_rolling_forecasts_know_nothing_later():
     assert short["n_fit"].max() < 165 < one["n_fit"].min()
 
 
+def test_short_walks_forecast_as_long_ones():
+    """A rolling forecast goes on from the walk of the year before. Whole walks from the prior, six times as long, give the same shares to 0.005."""
+    how = {"law": "skew-t", "volatility": "nights", "years": 5}
+    short = posterior.rolling("TSLA", first="2023-01-01", rng=3, **how)
+    long = posterior.rolling("TSLA", first="2023-01-01", rng=4, schedule=posterior.Schedule(ensembles=1, burn=400, steps=720, keep=180), **how)
+    assert np.abs(short["pit"] - long["pit"]).max() < 0.005
+
+
 def test_calibration_passes_uniform_shares_and_fails_others():
     rng = np.random.default_rng(8)
     good, narrow = posterior.calibration(rng.random(500)), posterior.calibration(stats.norm.cdf(1.5 * rng.standard_normal(500)))
@@ -116,7 +128,7 @@ def test_the_volatility_model_foresees_better_and_the_normal_worse(tesla):
     over = pk.gaps.posterior("TSLA", volatility="days", rng=1)
     start = f"{over.sample.dates[0]:%Y-%m-%d}"
     posts = {"t": pk.gaps.posterior("TSLA", rng=1, start=start), "normal": pk.gaps.posterior("TSLA", law="normal", rng=1, start=start), "days": over}
-    table = posterior.compare(posts)
+    table = rivals.compare(posts)
     assert list(table.index) == ["days", "t", "normal"]
     assert table.loc["t", "elpd_diff"] > 3 * table.loc["t", "dse"] and table.loc["t", "pareto_k"] < 0.7
     exact = stats.t.logpdf(over.sample.gaps, 2.42, 0.0024, 0.0128).sum()
@@ -132,7 +144,36 @@ def test_ranks_are_uniform_and_a_wrong_model_is_caught():
     assert wrong["p"].min() * len(wrong) < 0.001
 
 
+@pytest.mark.parametrize("law", ["skew-t", "tempered-t"])
+def test_ranks_are_uniform_from_the_priors_as_they_stand(law):
+    """The same under the default prior, whose draws lie far apart, for the two laws with a ridge. Level 0.001, Bonferroni."""
+    test = posterior.rank_test(posterior.rank_statistics(law, 100, 60, np.random.default_rng(4)))
+    assert test["p"].min() * len(test) > 0.001
+
+
+def test_another_prior_moves_what_power_scaling_says_it_informs():
+    """The t's answer hangs on the record; the reach of a tempered t on its prior too, which power scaling sees without another walk."""
+    plain, tempered = (rivals.sensitivity("TSLA", law, rng=1) for law in ("t", "tempered-t"))
+    assert list(plain.index) == list(priors.NAMES) and tempered["chains", "r_hat"].max() < 1.02
+    assert tempered.loc["heavier", ("reach", "mean")] > 1.5 * tempered.loc["default", ("reach", "mean")]
+    assert tempered.loc["lighter", ("long", "mean")] < tempered.loc["default", ("long", "mean")] < tempered.loc["heavier", ("long", "mean")]
+    for side in ("long", "short"):
+        assert (tempered[side, "low"] < tempered[side, "mean"]).all() and (tempered[side, "mean"] < tempered[side, "high"]).all()
+        assert tempered[side, "unseen"].between(0.4, 0.9).all()
+    assert np.isinf(plain["short", "mean"]).all() and plain["short", "unseen"].isna().all()
+    moved = rivals.power_scaling(pk.gaps.posterior("TSLA", "tempered-t", rng=1))
+    t = rivals.power_scaling(pk.gaps.posterior("TSLA", "t", rng=1))
+    assert moved.loc["reach", "prior"] > 0.05 > t.loc["df", "prior"] and (t["likelihood"] > 0.05).all()
+    assert {"long", "short"} <= set(moved.index) and "short" not in t.index
+
+
 def test_bad_requests_say_what_to_do():
+    with pytest.raises(ValueError, match="seed is a whole number of 0 or more: every posterior starts with it"):
+        posterior.posteriors(["TSLA"], ["t"], seed=np.random.default_rng(1))
+    with pytest.raises(ValueError, match="compare takes two posteriors or more with a name each"):
+        rivals.compare({})
+    with pytest.raises(ValueError, match="sensitivity needs at least one prior"):
+        rivals.sensitivity("TSLA", rivals=[])
     with pytest.raises(ValueError, match="volatility is False, True or one of 'days', 'nights'"):
         pk.gaps.posterior("TSLA", volatility="weeks")
     with pytest.raises(ValueError, match="years is a whole number"):

@@ -230,7 +230,7 @@ def test_the_sampler_agrees_with_quadrature(posterior):
 
 
 def test_the_stocks_are_drawn_from_their_conditional_law(posterior):
-    """Against the conditional of a joint Normal solved draw by draw, averaged: equal up to the noise of the 16,000 draws."""
+    """Against the conditional of a joint Normal solved draw by draw, averaged: equal up to the noise of the 16,800 draws."""
     centre, joint = tailindex.covariance(posterior.cluster)
     draws = posterior.idata.posterior.stack(sample=("chain", "draw"))
     eta = np.log(draws["df"].transpose("sample", "symbol").to_numpy())
