@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from os import cpu_count
 
 import numpy as np
 import pandas as pd
@@ -80,6 +83,21 @@ def rolling(
         share = family.dist.cdf(sample.gaps[due] / unit[due], *shapes, loc=loc, scale=scale).mean(axis=0)
         parts.append(pd.DataFrame({"open_date": sample.dates[due], "gap": sample.gaps[due], "pit": share, "n_fit": int(seen.sum())}))
     return pd.concat(parts, ignore_index=True)
+
+
+def forecasts(symbols: Sequence[str], ways: Mapping[str, Mapping], seed: int = 1, **options) -> dict[tuple[str, str], pd.DataFrame]:
+    """:func:`rolling` for every stock in each of several ways, on all cores: ``rolling(symbol, rng=seed, **way, **options)`` by (symbol, way's name).
+
+    Raises
+    ------
+    ValueError
+        As :func:`rolling`.
+    """
+    if isinstance(seed, np.random.Generator):
+        raise ValueError("seed is a whole number of 0 or more: every forecast starts with it, and a generator cannot be shared")
+    wanted = list(product(symbols, ways))
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        return dict(zip(wanted, pool.map(lambda pair: rolling(pair[0], rng=seed, **ways[pair[1]], **options), wanted)))
 
 
 def calibration(pit: np.ndarray | pd.Series) -> pd.DataFrame:

@@ -73,8 +73,6 @@ class Members(Protocol):
 
     def cdf(self, x: np.ndarray) -> np.ndarray: ...
 
-    def logpdf(self, x: np.ndarray) -> np.ndarray: ...
-
     def members_logpdf(self, x: np.ndarray) -> np.ndarray: ...
 
 
@@ -125,7 +123,8 @@ def credible(outcome: xr.DataArray, law: Members, level: float = 0.9, minus: xr.
         raise ValueError(f"{outcome.name} has no value in {lacking} of {x.size} weekends; only an outcome of every weekend can be reweighted")
     gap = outcome.coords["gap"].values
     _check_drawn(gap, law, outcome.attrs.get("sampling"))
-    weights = np.exp(law.members_logpdf(gap) - law.logpdf(gap))
+    logs = law.members_logpdf(gap)
+    weights = np.exp(logs - np.logaddexp.reduce(logs, axis=0) + math.log(len(logs)))
     draws = (weights @ x) / weights.sum(axis=1)
     low, high = np.quantile(draws, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     return Credible(mean.value, mean.se, mean.n, mean.tail_share, float(low), float(high), level, draws)

@@ -20,7 +20,7 @@ import xarray as xr
 
 from perpkit import gaps, priors
 from perpkit._arviz import az
-from perpkit._calibration import calibration, rank_statistics, rank_test, rolling
+from perpkit._calibration import calibration, forecasts, rank_statistics, rank_test, rolling
 from perpkit._emcee import Schedule, generator, walk
 from perpkit._likelihood import LIKELIHOODS
 from perpkit._replicate import tail_checks
@@ -29,7 +29,7 @@ from perpkit.laws import Empirical
 from perpkit.predictive import Predictive
 
 __all__ = [
-    "Posterior", "Schedule", "calibration", "posterior", "posteriors", "rank_statistics", "rank_test", "rolling", "tail_checks",
+    "Posterior", "Schedule", "calibration", "forecasts", "posterior", "posteriors", "rank_statistics", "rank_test", "rolling", "tail_checks",
     "trailing_volatility",
 ]  # fmt: skip
 
