@@ -61,7 +61,7 @@ from perpkit.theory.filters import (
     ratchet_drag,
     step_clamp_rise,
 )
-from perpkit.theory.frontier import DragFrontier, drag_frontier, farming_hours
+from perpkit.theory.frontier import DragFrontier, drag_frontier, farming_hours, harvest_frontier
 from perpkit.theory.gaploss import expected_shortfall, shortfall, stale_option
 from perpkit.theory.losslaws import (
     gpd_shortfall,
@@ -155,7 +155,7 @@ __all__ = [
     "constant_product_shortfall", "cover", "critical_depth", "critical_reproduction", "delay_response", "delay_root", "delay_thresholds",
     "depth_cap", "dispersion_reproduction", "drag_cost", "drag_frontier", "effective_reproduction", "ema_drag_hours", "ema_half_life",
     "ema_noise_ratio", "equivalent_weight", "estimate_reproduction", "expected_shortfall", "farming_hours", "free_entry", "funding_response",
-    "gap_variance", "gpd_shortfall", "haircut_level", "headcount_depth", "hit_probability", "hold_cost", "idle_premium", "implied_residual",
+    "gap_variance", "gpd_shortfall", "haircut_level", "harvest_frontier", "headcount_depth", "hit_probability", "hold_cost", "idle_premium", "implied_residual",
     "keep_hours", "keep_ratio", "keep_ratio_clamped", "keep_ratio_pieces", "keep_ratio_varying", "kou_overshoot", "kou_shortfall",
     "laplace_shortfall", "liquidation_price", "lognormal_shortfall", "maker_aversion", "maker_quotes", "mark_drag", "median_push", "median_rise",
     "merton_shortfall", "mixed_variance", "monitoring_overshoot", "newsvendor_fund", "normal_shortfall", "offered_size", "option_delta",

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigvalsh
 from scipy.optimize import brentq, minimize_scalar
 
-from perpkit.theory._check import checked, not_negative, positive
+from perpkit.theory._check import checked, not_negative, plain, positive
 from perpkit.theory._panels import ORDER, form, graded, grid, respond, rule
 
 
@@ -93,6 +93,29 @@ def drag_frontier(depth, refill, kappa, tau, target, hours=np.inf) -> DragFronti
     before, after = end @ x[split - ORDER : split], end[::-1] @ x[split : split + ORDER]
     held = thick * goal * (before + rho * area)
     return DragFrontier(float(thick * goal**2 * value), float(goal * before), float(goal * after), float(best.x), float(held))
+
+
+def harvest_frontier(depth, held, forced):
+    """Most that a push against other people's liquidations can earn in a linear book, USD: ``D ln(1 + (held / D)(1 - e^{-forced / D}))``.
+
+    Alone, in a book that forgets nothing, selling and buying back is free: an order of q shares takes the inverse price from u to ``u + q / D``
+    and back. Forced sales between the two multiply u by up to ``e^{forced / D}``, and that is all the gain there is: the best case sells
+    everything first, has everybody forced out at once and buys everything back before anything refills. It never exceeds ``held (1 -
+    e^{-forced / D})``. Down; up, where shares are what is short, it is a bound for small moves only.
+
+    Parameters
+    ----------
+    depth
+        D, USD per unit log return.
+    held
+        Largest position the attacker may hold, USD at the price before.
+    forced
+        Notional that can be liquidated, USD at the price before: what the band lets the mark reach.
+    """
+    thick = positive("depth", depth, "USD per unit log return")
+    size = not_negative("held", held, "the largest position in USD")
+    sold = not_negative("forced", forced, "the notional that can be liquidated, USD")
+    return plain(thick * np.log1p(size / thick * -np.expm1(-sold / thick)))
 
 
 def farming_hours(refill, kappa, tau, limit=1e4) -> float:
