@@ -11,27 +11,28 @@ random happens to him, and nobody answers him: his profit is an upper bound of w
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from os import cpu_count
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy.optimize import differential_evolution, minimize
 
 from perpkit._checks import not_negative, positive
 from perpkit.accounts import Accounts
-from perpkit.book import Book
 from perpkit.clock import Closure
 from perpkit.engine import Run, Shocks, Tables, check, draw, simulate
-from perpkit.funding import Funding
 from perpkit.kernel import OUTCOMES, TRACE
 from perpkit.ledger import EVENT_FIELDS
 from perpkit.machine import Machine, replace
-from perpkit.mark import OracleMark
-from perpkit.oracle import impact_oracle
 from perpkit.orders import Orders
+from perpkit.theory import harvest_frontier
 from perpkit.value import Value
 
 SHAPES = ("hold", "twap", "burst")
@@ -229,6 +230,7 @@ def best_attack(
     rng: int = 1,
     rounds: int = 10,
     crowd: int = 8,
+    guess: Attack | None = None,
 ) -> Best:
     """The plan of a shape that earns most, by differential evolution over push, hours, pause, time to close and position from before.
 
@@ -240,6 +242,7 @@ def best_attack(
     prepared : whether he may hold a position from before; it is bought in the open book at its own impact.
     rng : seed of the search.
     rounds, crowd : generations, and members for each parameter. A local search (Nelder and Mead) finishes.
+    guess : a plan to begin with, from a similar case.
     """
     positive("cap", cap, "the most he may hold, USD")
     stage = Rehearsal(machine, accounts, closure)
@@ -256,7 +259,11 @@ def best_attack(
 
     bounds = [(math.log(a), math.log(b)) for a, b in ranges] + [(-0.25, 1.0)] * prepared
     low, high = np.array(bounds).T
-    found = differential_evolution(lost, bounds, maxiter=rounds, popsize=crowd, init="sobol", polish=False, seed=rng)
+    start = None
+    if guess is not None:
+        timing = (abs(guess.push), guess.hours, max(guess.pause, 1e-3), min(guess.close_hours, half))
+        start = np.clip([*np.log(timing), *[abs(guess.position) / cap] * prepared], low, high)
+    found = differential_evolution(lost, bounds, maxiter=rounds, popsize=crowd, init="sobol", polish=False, seed=rng, x0=start)
     finished = minimize(lost, found.x, method="Nelder-Mead", bounds=bounds, options={"maxfev": 150, "xatol": 1e-3, "fatol": 1e-7})
     count = int(found.nfev + finished.nfev)
     if finished.fun >= 0.0:
@@ -275,86 +282,44 @@ def within_reach(machine: Machine, accounts: Accounts, down: bool = True) -> flo
     return float((accounts.size * accounts.price)[(accounts.side == sign) & (sign * (called - edge) > 0.0)].sum())
 
 
-# Dragging the oracle alone
+def frontier(
+    machines: Mapping[str, Machine],
+    accounts: Mapping[str, Accounts],
+    closure: Closure,
+    ratios: Sequence[float],
+    caps: Sequence[float] = (0.25,),
+    **search,
+) -> xr.Dataset:
+    """The best plan's profit for each machine, closed depth and cap, and the closed form that bounds it.
 
+    Parameters
+    ----------
+    machines, accounts : by the same names.
+    ratios : closed depth over open interest.
+    caps : most the attacker may hold, as a share of open interest.
+    search : further arguments of :func:`best_attack`.
 
-def linear_machine(depth: float, refill: float, kappa: float, tau: float) -> Machine:
-    """A machine under which the closed forms of ``theory.drag`` should hold: no spread, no clamp, no noise, funding linear in the premium."""
-    still = {"half_spread_open": 0.0, "half_spread_closed": 0.0, "follow_closed": 0.0, "limit": 50.0}
-    return Machine(
-        name="linear",
-        oracle=impact_oracle(tau, cap=1.0),
-        mark=OracleMark(),
-        funding=Funding(interest_8h=0.0, clamp_8h=0.0, multiplier=8.0 * kappa, cap_per_hour=1e3),
-        impact_notional=1e-9 * depth,
-        book=Book(depth_open=math.inf, depth_closed=depth, refill_open=math.inf, refill_closed=refill, **still),
-    )
-
-
-NOBODY = Accounts([1, -1], [1.0, 1.0], [250.0, 250.0], [25_000.0, 25_000.0])
-"""A long and a short of one share, whom nothing liquidates: a market for the attacker alone."""
-
-
-class Drag(NamedTuple):
-    """A push played out on the engine until it is over."""
-
-    cost: float
-    """USD: what was bought at fair value is worth, less what it cost, with a minus. Unwinding at fair value is free."""
-    funding: float
-    """USD of it paid in funding."""
-    oracle: float
-    """Log move of the oracle when the push ends."""
-    position: float
-    """USD held then, at fair value."""
-
-
-def drag(machine: Machine, pushes: Sequence[float], closed_step_s: float = 60.0) -> Drag:
-    """Put the price at each of ``pushes`` (log) in turn, a closed step each, in a market for the attacker alone.
-
-    The hour in which the push ends is paid to the end: what is owed for a part of it is in the next payment, which counts.
+    Returns
+    -------
+    xarray.Dataset
+        Dims (machine, ratio, cap): ``profit`` and ``bound`` (``theory.harvest_frontier`` of the cap and of what the band lets a mark
+        liquidate) as shares of open interest; ``push`` (log), ``hours``, ``close_hours`` of the plan.
     """
-    step = closed_step_s / 3600.0
-    hours = math.ceil(len(pushes) * step + 1.0 + step)
-    closure = Closure(float(hours), closed_step_s, min(3.0, closed_step_s), 1.0, STILL)
-    at, notional = push_orders(pushes, machine, closure)
-    run = simulate(machine, NOBODY, closure, 0.0, orders=Orders(tuple(at), tuple(notional)))
-    end = len(pushes) + 1  # an order stands behind its step, so the last push holds through the step after it
-    size, cash = float(run.path["attacker_size"][end]), float(run.path["attacker_cash"][end])
-    sent = run.events[run.events["kind"] == "order"]
-    traded = float((np.where(sent["side"] == "long", 1.0, -1.0) * sent["size"] * sent["price"]).sum())
-    return Drag(-cash - size * NOBODY.price, -cash - traded, math.log(float(run.path["O"][end]) / NOBODY.price), size * NOBODY.price)
 
+    def cells(name: str) -> list[tuple[float, ...]]:
+        people, rows, guess = accounts[name], [], None
+        interest = people.open_interest
+        for ratio, cap in itertools.product(ratios, caps):
+            machine = replace(machines[name], book=replace(machines[name].book, depth_closed=ratio * interest))
+            best = best_attack(machine, people, closure, cap * interest, guess=guess, **search)
+            bound = harvest_frontier(ratio * interest, cap * interest, within_reach(machine, people, search.get("down", True)))
+            rows.append((best.profit / interest, bound / interest, best.attack.push, best.attack.hours, best.attack.close_hours))
+            guess = best.attack if best.profit > 0.0 else None
+        return rows
 
-def cheapest_drag(
-    machine: Machine,
-    target: float,
-    hours: float,
-    legs: int = 5,
-    rng: int = 1,
-    rounds: int = 60,
-    crowd: int = 8,
-) -> tuple[float, np.ndarray]:
-    """Least cost (USD) at which differential evolution moves the oracle by ``target`` in a closure of ``hours``, and its parameters.
-
-    Free are the pushes of ``legs`` stages of equal length, their common length, and how long he takes to sell everything after.
-    """
-    closure = Closure(hours, 60.0, 3.0, 1.0, STILL)
-    stage = Rehearsal(machine, NOBODY, closure)
-    unit = machine.book.depth_closed * target**2
-
-    def orders(x: np.ndarray) -> Orders:
-        count = max(round(math.exp(x[legs]) * 60 / legs), 1)
-        at, notional = push_orders(np.repeat(target * x[:legs], count), stage.machine, stage.closure)
-        parts = max(round(math.exp(x[legs + 1]) * 60), 1)
-        return Orders(tuple(at), tuple(notional), tuple(at[-1] + np.arange(1, parts + 1) / 60))
-
-    def paid(x: np.ndarray) -> float:
-        profit, oracle = stage.dragged(orders(x))
-        # By the square of the target, as costs go: a push that falls short is scaled up.
-        reached = max(oracle / target, 0.05)
-        return -profit / unit / reached**2
-
-    most = math.log(hours - 1.0)
-    bounds = [(0.0, 4.0)] * legs + [(math.log(0.1), most - math.log(2.0)), (math.log(1 / 60), most - math.log(2.0))]
-    found = differential_evolution(paid, bounds, maxiter=rounds, popsize=crowd, init="sobol", polish=False, seed=rng)
-    return float(found.fun * unit), found.x
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        rows = np.array(list(pool.map(cells, machines)))
+    rows = rows.reshape(len(machines), len(ratios), len(caps), 5)
+    names = ("profit", "bound", "push", "hours", "close_hours")
+    dims = ("machine", "ratio", "cap")
+    return xr.Dataset({n: (dims, rows[..., j]) for j, n in enumerate(names)}, {"machine": list(machines), "ratio": list(ratios), "cap": list(caps)})
