@@ -199,11 +199,12 @@ class Rehearsal:
         self._run(orders, self._none[0])
         return float(self._out[0, OUTCOMES.index("attacker")]) * self.accounts.open_interest
 
-    def dragged(self, orders: Orders) -> tuple[float, float]:
-        """His profit, USD, and the largest log move of the oracle while closed, signed."""
+    def played(self, orders: Orders) -> tuple[float, dict[str, np.ndarray]]:
+        """His profit, USD, and the path of the closure by the names of ``kernel.TRACE``, a view that the next run overwrites."""
         self._run(orders, self._trace)
-        moves = np.log(self._trace[: self.closure.closed_steps, TRACE.index("O")] / self.accounts.price)
-        return float(self._out[0, OUTCOMES.index("attacker")]) * self.accounts.open_interest, float(max(moves, key=abs))
+        closed = self._trace[: self.closure.closed_steps]
+        profit = float(self._out[0, OUTCOMES.index("attacker")]) * self.accounts.open_interest
+        return profit, {name: closed[:, j] for j, name in enumerate(TRACE)}
 
     def _run(self, orders: Orders, trace: np.ndarray) -> None:
         self._tables.set_script(orders, (), self.closure, self.accounts.price)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import differential_evolution
+from scipy.optimize import brentq, differential_evolution
 
 from perpkit.accounts import Accounts
 from perpkit.attack import STILL, Rehearsal, push_orders
@@ -19,7 +19,7 @@ from perpkit.book import Book
 from perpkit.clock import Closure
 from perpkit.engine import simulate
 from perpkit.funding import Funding
-from perpkit.machine import Machine
+from perpkit.machine import Machine, replace
 from perpkit.mark import OracleMark
 from perpkit.oracle import impact_oracle
 from perpkit.orders import Orders
@@ -96,12 +96,68 @@ def cheapest_drag(
         return Orders(tuple(at), tuple(notional), tuple(at[-1] + np.arange(1, parts + 1) / 60))
 
     def paid(x: np.ndarray) -> float:
-        profit, oracle = stage.dragged(orders(x))
+        profit, path = stage.played(orders(x))
         # By the square of the target, as costs go: a push that falls short is scaled up.
-        reached = max(oracle / target, 0.05)
+        reached = max(math.log(path["O"].max() / NOBODY.price) / target, 0.05)
         return -profit / unit / reached**2
 
     most = math.log(hours - 1.0)
     bounds = [(0.0, 4.0)] * legs + [(math.log(0.1), most - math.log(2.0)), (math.log(1 / 60), most - math.log(2.0))]
     found = differential_evolution(paid, bounds, maxiter=rounds, popsize=crowd, init="sobol", polish=False, seed=rng)
     return float(found.fun * unit), found.x
+
+
+class Hold(NamedTuple):
+    """The smallest push that carries a mark, held at a constant price."""
+
+    push: float
+    """Log distance from fair value; nan if nothing up to the search's limit does it."""
+    position: float
+    """USD held at the end, at fair value."""
+    cost: float
+    """USD, unwinding at fair value free."""
+
+
+def mark_hold(machine: Machine, move: float, hours: float, most: float = 1.0) -> Hold:
+    """Smallest hold that has moved a machine's mark by ``move`` (log, signed) after ``hours``, without accounts in the way.
+
+    The mark is the machine's own, clamps, bands and all, on its own book without noise. ``most`` limits the push searched, log.
+    """
+    closure = Closure(float(math.ceil(hours + 1.0)), 60.0, 3.0, 1.0, STILL)
+    stage = Rehearsal(replace(machine, book=replace(machine.book, limit=2.0 * most, follow_closed=0.0)), NOBODY, closure)
+    count = max(round(60.0 * hours), 1)
+
+    def play(push: float) -> dict[str, np.ndarray]:
+        at, notional = push_orders(np.full(count, math.copysign(push, move)), stage.machine, stage.closure)
+        return stage.played(Orders(tuple(at), tuple(notional)))[1]
+
+    def missing(push: float) -> float:
+        return abs(move) - abs(math.log(play(push)["M"][count] / NOBODY.price))
+
+    if missing(most) > 0.0:
+        return Hold(math.nan, math.nan, math.nan)
+    least = 0.5 * abs(move)
+    push = float(brentq(missing, least, most, xtol=1e-5)) if missing(least) > 0.0 else least
+    path = play(push)
+    size, cash = float(path["attacker_size"][count]), float(path["attacker_cash"][count])
+    return Hold(math.copysign(push, move), size * NOBODY.price, -cash - size * NOBODY.price)
+
+
+class Wandering(NamedTuple):
+    """Mean square of a log distance, over weekends, with its standard error."""
+
+    value: float
+    se: float
+    n: int
+
+
+def basis_wandering(machine: Machine, noise: float, weekends: int = 32, hours: float = 24.0, rng: int = 1) -> Wandering:
+    """Variance of log P over O in the second half of closures without news, the price moved by ``noise`` per square root of an hour alone."""
+    loud = replace(machine, book=replace(machine.book, noise_closed=noise))
+    closure = Closure(hours, 60.0, 3.0, 1.0, STILL)
+    squares = []
+    for weekend in range(weekends):
+        path = simulate(loud, NOBODY, closure, 0.0, rng=rng, weekend=weekend).path
+        late = slice(closure.closed_steps // 2, closure.closed_steps + 1)
+        squares.append(float(np.mean(np.log(path["P"].values[late] / path["O"].values[late]) ** 2)))
+    return Wandering(float(np.mean(squares)), float(np.std(squares, ddof=1) / math.sqrt(weekends)), weekends)

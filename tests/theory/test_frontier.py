@@ -5,7 +5,7 @@ import pytest
 from free_staircase import staircase_forms
 from scipy.integrate import quad
 
-from perpkit.theory import basis_variance, drag_cost, drag_frontier, farming_hours, pass_through, schedule_cost
+from perpkit.theory import basis_variance, drag_cost, drag_frontier, farming_hours, harvest_frontier, pass_through, schedule_cost
 
 ONE = {"depth": 1.0, "target": 1.0}
 GRID = [(1.0, 1 / 16, 1.0), (1.0, 1 / 16, 0.5), (0.3, 1 / 8, 2.0), (8.0, 1 / 16, 0.5), (1.0, 0.0, 1.0), (2.0, 0.5, 1.9)]
@@ -182,3 +182,16 @@ def test_scaling():
 def test_bad_input_is_named(name, call):
     with pytest.raises(ValueError, match=name):
         call()
+
+
+@pytest.mark.parametrize(("held", "forced"), [(1e6, 5e6), (1e7, 5e6), (1e8, 1e6), (0.0, 1e6), (1e6, 0.0)])
+def test_harvest_by_hand(held, forced):
+    """Sell, be followed down, buy back, in inverse prices: u -> u + q/D, times e^{F/D}, -> u - q/D; cash is D times the log between."""
+    depth = 2e7
+    sold = 1.0 + held / depth
+    pushed = sold * np.exp(forced / depth)
+    profit = depth * (np.log(sold) - np.log(pushed / (pushed - held / depth)))
+    found = harvest_frontier(depth, held, forced)
+    assert found == pytest.approx(profit, abs=1e-3)
+    assert found <= held * -np.expm1(-forced / depth) + 1e-6
+    assert found <= forced or held > depth
