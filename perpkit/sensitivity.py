@@ -1,9 +1,12 @@
 """Sensitivity: which input decides an outcome, alone and together with which other.
 
 Variance-based indices after Sobol: the share of an outcome's variance over the inputs' ranges that goes away when one input is known (first
-order), that stays when all others are known (total), and that belongs to a pair beyond its two single shares. Estimated by SALib from Saltelli's
-design with common random numbers, so that the outcome is a function of the inputs and not of luck. ``slices`` shows the same without any
-index: means of the outcome at fixed values of one or two inputs.
+order), that stays when all others are known (total), and that belongs to a pair beyond its two single shares. Runs share their random
+numbers, so that the outcome is a function of the inputs and not of luck.
+
+Two ways. Many inputs: Saltelli's design, estimated by SALib, whose pairs are noisy where an outcome is rare and large. The few that matter:
+every combination on a grid (Gauss's nodes over a range), where variances are sums and need no sampling of the inputs. ``slices`` shows the
+same without any index: means of the outcome at fixed values of one or two inputs.
 """
 
 from __future__ import annotations
@@ -54,6 +57,16 @@ class Factor:
         elif not -math.inf < self.low < self.high < math.inf or (self.log and self.low <= 0.0):
             raise ValueError(f"{self.name}: low is below high, both finite, and above 0 in the logarithm; got ({self.low!r}, {self.high!r})")
 
+    def nodes(self, count: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of the range at which to look, and their weights, sum 1: Gauss-Legendre over a range, all levels alike."""
+        if self.levels:
+            count = len(self.levels)
+            return (np.arange(count) + 0.5) / count, np.full(count, 1.0 / count)
+        if int(count) != count or count < 2:
+            raise ValueError(f"{self.name} is a range: count is its number of nodes, 2 or more; got {count!r}")
+        x, w = np.polynomial.legendre.leggauss(int(count))
+        return (x + 1.0) / 2.0, w / 2.0
+
     def at(self, share: float):
         """Value below which the share ``share`` of the range lies; of levels, the one whose turn it is."""
         if self.levels:
@@ -91,10 +104,7 @@ def design(factors: Sequence[Factor], n: int, rng: int) -> Design:
     ValueError
         If there are fewer than two factors, two of one name, ``n`` is no power of two, or ``rng`` is no whole number above 0.
     """
-    given = tuple(factors)
-    names = [factor.name for factor in given]
-    if len(given) < 2 or len(set(names)) < len(names):
-        raise ValueError(f"factors are two or more, each with a name of its own; got {names}")
+    given = _named(factors)
     if int(n) != n or n < 2 or n & (n - 1):
         raise ValueError(f"n is a power of two, 2 or more, which Sobol points need; got {n!r}")
     return Design(given, int(n), _sample.sample(_problem(given), int(n), seed=_seed(rng)))
@@ -133,6 +143,100 @@ def indices(plan: Design, outcome: np.ndarray, rng: int = 1, level: float = 0.9)
     rows += [("pair", names[j], names[k], found["S2"][j, k], found["S2_conf"][j, k]) for j, k in combinations(range(len(names)), 2)]
     table = pd.DataFrame(rows, columns=["kind", "factor", "other", "value", "half"])
     return table.assign(low=table["value"] - table["half"], high=table["value"] + table["half"]).drop(columns="half")
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Every combination of the nodes of some factors: ``shares`` of shape (runs, d), the last factor fastest; ``shape``, nodes of each;
+    ``weights`` of the nodes of each."""
+
+    factors: tuple[Factor, ...]
+    shape: tuple[int, ...]
+    shares: np.ndarray
+    weights: tuple[np.ndarray, ...]
+
+    def rows(self) -> list[dict]:
+        """The inputs of each run by name."""
+        return [{factor.name: factor.at(u) for factor, u in zip(self.factors, row, strict=True)} for row in self.shares]
+
+    def closed(self, outcome: np.ndarray, of: Sequence[str]) -> np.ndarray:
+        """Mean of the outcome over all factors but those named, at each combination of their nodes, in the grid's order."""
+        y = self._shaped(outcome)
+        for axis in reversed(range(len(self.factors))):
+            if self.factors[axis].name not in of:
+                y = np.tensordot(y, self.weights[axis], (axis, 0))
+        return y
+
+    def _shaped(self, outcome: np.ndarray) -> np.ndarray:
+        y = np.asarray(outcome, dtype=float)
+        if y.shape != (len(self.shares),) or not np.isfinite(y).all():
+            raise ValueError(f"the outcome has one finite number for each of the {len(self.shares)} runs; got shape {y.shape}")
+        return y.reshape(self.shape)
+
+    def variance(self, outcome: np.ndarray, of: Sequence[str]) -> float:
+        """Variance of :meth:`closed` over the factors named."""
+        y = self.closed(outcome, of)
+        held = [w for factor, w in zip(self.factors, self.weights, strict=True) if factor.name in of]
+        mean, square = y, y**2
+        for w in reversed(held):
+            mean, square = mean @ w, square @ w
+        return float(square - mean**2)
+
+
+def grid(factors: Sequence[Factor], nodes: int = 4) -> Grid:
+    """Every combination of ``nodes`` Gauss nodes of each range and all levels.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two factors or two of one name, or ``nodes`` is below 2.
+    """
+    given = _named(factors)
+    points = [factor.nodes(nodes) for factor in given]
+    mesh = np.meshgrid(*(x for x, _ in points), indexing="ij")
+    shape = tuple(len(x) for x, _ in points)
+    return Grid(given, shape, np.stack([axis.ravel() for axis in mesh], axis=1), tuple(w for _, w in points))
+
+
+def grid_indices(plan: Grid, outcomes: np.ndarray, level: float = 0.9) -> pd.DataFrame:
+    """First, total and pairwise indices on a grid, averaged over repetitions.
+
+    Parameters
+    ----------
+    outcomes : one row of outcomes for each repetition with random numbers of its own, shape (repetitions, runs).
+    level : coverage of the interval, from the scatter of the repetitions by Student's t; nan for a single one. Random numbers that make
+        the outcome rougher than it is count as interaction in every repetition.
+
+    Returns
+    -------
+    DataFrame as :func:`indices` gives it.
+    """
+    names = [factor.name for factor in plan.factors]
+    table = [(kind, a, b) for kind in ("first", "total") for a, b in zip(names, [""] * len(names), strict=True)]
+    table += [("pair", a, b) for a, b in combinations(names, 2)]
+    found = np.array([_on_grid(plan, row, table) for row in np.atleast_2d(np.asarray(outcomes, dtype=float))])
+    value, half = found.mean(axis=0), np.full(len(table), np.nan)
+    if len(found) > 1:
+        half = stats.t.ppf(0.5 + level / 2.0, len(found) - 1) * found.std(axis=0, ddof=1) / math.sqrt(len(found))
+    return pd.DataFrame(table, columns=["kind", "factor", "other"]).assign(value=value, low=value - half, high=value + half)
+
+
+def _on_grid(plan: Grid, y: np.ndarray, table: list[tuple[str, str, str]]) -> list[float]:
+    names = [factor.name for factor in plan.factors]
+    whole = plan.variance(y, names)
+    if not whole > 0.0:
+        raise ValueError("the outcome is the same in every run: there is no variance to share out")
+    one = {name: plan.variance(y, [name]) for name in names}
+    found = []
+    for kind, a, b in table:
+        if kind == "first":
+            part = one[a]
+        elif kind == "total":
+            part = whole - plan.variance(y, [name for name in names if name != a])
+        else:
+            part = plan.variance(y, [a, b]) - one[a] - one[b]
+        found.append(part / whole)
+    return found
 
 
 def strongest_pair(table: pd.DataFrame) -> pd.Series:
@@ -181,6 +285,14 @@ def rank_correlation(plan: Design, outcome: np.ndarray) -> pd.Series:
     keep = plan.independent
     y = np.asarray(outcome, dtype=float)[keep]
     return pd.Series({factor.name: float(stats.spearmanr(plan.shares[keep, j], y).statistic) for j, factor in enumerate(plan.factors)})
+
+
+def _named(factors: Sequence[Factor]) -> tuple[Factor, ...]:
+    given = tuple(factors)
+    names = [factor.name for factor in given]
+    if len(given) < 2 or len(set(names)) < len(names):
+        raise ValueError(f"factors are two or more, each with a name of its own; got {names}")
+    return given
 
 
 def _problem(factors: Sequence[Factor]) -> dict:

@@ -1,8 +1,9 @@
 """Strata: gaps placed where they decide, with the weights that undo it.
 
-A fund is breached in the tails. Gaps of equal probability put one weekend in a thousand there; gaps at equal steps of the log odds
-put as many between one in a thousand and one in ten thousand as between a quarter and a half. A mean is then a weighted sum, and so is the
-law of a loss: its quantiles, once in so many years, come from weekends that were run and not from a fitted curve.
+A fund is breached in the tails, but not only there: a book that cascades by itself does so on calm weekends. Gaps of equal probability put
+one weekend in a thousand where one in a thousand lies; gaps at equal steps of the log odds put as many between one in a thousand and one in
+ten thousand as between one in a hundred and one in a thousand. Strata of both kinds together serve both. A mean is then a weighted sum, and
+so is the law of a loss: its quantiles, once in so many years, come from weekends that were run and not from a fitted curve.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from perpkit.estimate import Estimate
 from perpkit.laws import Law
 
+_GRID = 20_001
 
 @dataclass(frozen=True, eq=False)
 class Strata:
@@ -25,7 +27,7 @@ class Strata:
     gaps : log gaps, shape (n,).
     weights : probability of each stratum, shape (n,), sum 1.
     record : lowest and highest log gap observed, or None.
-    members : ratio of each posterior draw's density at each gap to the law's, shape (draws, n); no rows for a law that is no posterior's.
+    members : ratio of each posterior draw's density at each gap to the law's, shape (draws, n); empty for a law that is no posterior's.
     """
 
     gaps: np.ndarray
@@ -59,6 +61,8 @@ class Strata:
     def draws(self, outcome: np.ndarray) -> np.ndarray:
         """Mean of an outcome under each posterior draw, shape (draws,): the same weekends, reweighted."""
         x = self._checked(outcome)
+        if not len(self.members):
+            return np.empty(0)
         weights = self.members * self.weights
         return weights @ x / weights.sum(axis=1)
 
@@ -91,8 +95,9 @@ class Strata:
         return x
 
 
-def tail_strata(law: Law, n: int, rng: np.random.Generator, deepest: float = 1e-6) -> Strata:
-    """Gaps of a law in ``n`` strata of equal width in the log odds, one drawn in each.
+def tail_strata(law: Law, n: int, rng: np.random.Generator, tails: float = 0.25, deepest: float = 1e-6) -> Strata:
+    """Gaps of a law in ``n`` strata, one drawn in each: a share ``tails`` of them at equal steps of the log odds, the rest of equal
+    probability.
 
     The outermost two strata hold everything beyond the probability ``deepest``. With a ``Predictive`` law the strata carry what
     reweights a run to every posterior draw.
@@ -100,17 +105,22 @@ def tail_strata(law: Law, n: int, rng: np.random.Generator, deepest: float = 1e-
     Raises
     ------
     ValueError
-        If ``n`` is below 4 or odd, ``deepest`` is no probability below a half, or ``rng`` no generator.
+        If ``n`` is below 4 or odd, ``deepest`` is no probability below a half, ``tails`` is not above 0 and at most 1, or ``rng`` is no
+        generator.
     """
     if int(n) != n or n < 4 or n % 2:
         raise ValueError(f"n is an even number of strata, 4 or more; got {n!r}")
     if not 0.0 < deepest < 0.5:
         raise ValueError(f"deepest is a probability, above 0 and below 0.5; got {deepest!r}")
+    if not 0.0 < tails <= 1.0:
+        raise ValueError(f"tails is a share of the strata, above 0 and at most 1; got {tails!r}")
     if not isinstance(rng, np.random.Generator):
         raise ValueError(f"rng is a numpy.random.Generator, from numpy.random.default_rng(seed); got {rng!r}")
     # Half of the strata, as probabilities from the outside in; the other half is their mirror image, so that neither tail is rounded.
-    edges = 1.0 / (1.0 + np.exp(np.linspace(math.log(1.0 / deepest - 1.0), 0.0, n // 2)))
-    edges = np.concatenate(([0.0], edges))
+    odds = np.linspace(math.log(1.0 / deepest - 1.0), 0.0, _GRID)
+    p = 1.0 / (1.0 + np.exp(odds))
+    place = tails * (1.0 - odds / odds[0]) + (1.0 - tails) * 2.0 * (p - deepest) / (1.0 - 2.0 * deepest)
+    edges = np.concatenate(([0.0], np.exp(np.interp(np.linspace(0.0, 1.0, n // 2), place, np.log(p)))))
     width = np.diff(edges)
     low, high = (edges[:-1] + width * rng.random(n // 2) for _ in range(2))
     tiny = np.nextafter(0.0, 1.0)

@@ -50,6 +50,28 @@ def test_the_indices_of_ishigamis_function(done):
     assert (pair["factor"], pair["other"], pair["decided"]) == ("x1", "x3", True)
 
 
+def test_a_grid_gives_the_indices_of_ishigamis_function_without_sampling():
+    plan = sensitivity.grid(ANGLES, nodes=16)
+    table = sensitivity.grid_indices(plan, np.array([ishigami(row) for row in plan.rows()])).set_index(["kind", "factor", "other"])
+    for name, value in known().items():
+        assert table.loc[name, "value"] == pytest.approx(value, abs=1e-8), name
+    assert table["low"].isna().all()
+
+
+def test_a_grid_with_levels_and_noise():
+    """Two levels and a range, a product of both: indices by hand. Noise of a known size, repeated, shows in the interval."""
+    plan = sensitivity.grid([Factor("sign", levels=(-1.0, 1.0)), Factor("x", 0.0, 1.0)], nodes=3)
+    y = np.array([row["sign"] * row["x"] for row in plan.rows()])
+    whole, own, pair = 1.0 / 3.0, 0.25, 1.0 / 12.0
+    table = sensitivity.grid_indices(plan, y).set_index(["kind", "factor", "other"])["value"]
+    assert table["first", "sign", ""] == pytest.approx(own / whole) and table["first", "x", ""] == pytest.approx(0.0, abs=1e-12)
+    assert table["total", "x", ""] == table["pair", "sign", "x"] == pytest.approx(pair / whole)
+    np.testing.assert_allclose(plan.closed(y, ["sign"]), [-0.5, 0.5])
+    rng = np.random.default_rng(1)
+    noisy = sensitivity.grid_indices(plan, y + 0.02 * rng.standard_normal((8, len(y)))).set_index(["kind", "factor", "other"])
+    assert (noisy["high"] > noisy["low"]).all() and noisy.loc[("first", "sign", ""), "low"] < 0.75 < noisy.loc[("first", "sign", ""), "high"] + 0.01
+
+
 def test_the_intervals_hold_what_they_say():
     """Nine known indices, 60 designs, intervals of 90 %: fewer than 80 % inside happens to a right method with a chance far below 1e-6."""
     inside = []
@@ -104,6 +126,8 @@ def test_factors_are_uniform_over_range_or_levels():
         (lambda: sensitivity.design(ANGLES, 8, rng=0), "1 or more"),
         (lambda: sensitivity.indices(sensitivity.design(ANGLES, 8, rng=1), np.zeros(64)), "no variance"),
         (lambda: sensitivity.indices(sensitivity.design(ANGLES, 8, rng=1), np.zeros(3)), "one finite number for each of the 64 runs"),
+        (lambda: sensitivity.grid(ANGLES, nodes=1), "2 or more"),
+        (lambda: sensitivity.grid_indices(sensitivity.grid(ANGLES), np.zeros(64)), "no variance"),
         (lambda: sensitivity.slices(sensitivity.design(ANGLES, 8, rng=1), np.zeros(64), ["y"]), "one or two of x1, x2, x3"),
     ],
 )
@@ -118,7 +142,7 @@ def law() -> pk.gaps.Law:
 
 def test_strata_know_small_probabilities_and_means():
     known_law, rng = law(), np.random.default_rng(1)
-    strata = tail_strata(known_law, 2048, rng)
+    strata = tail_strata(known_law, 2048, rng, tails=1.0)
     assert strata.weights.sum() == pytest.approx(1.0, abs=1e-12) and (np.diff(strata.gaps) > 0.0).all()
     for margin in (0.05, 0.1, 0.3):
         found = strata.mean(np.maximum(-np.expm1(strata.gaps) - margin, 0.0))
@@ -143,7 +167,7 @@ def test_the_standard_error_of_strata_is_not_too_small():
 
 def test_a_wrong_law_is_seen():
     """The same strata weighted as if equally likely miss the mean by far more than the error: the test above can fail."""
-    strata = tail_strata(law(), 2048, np.random.default_rng(1))
+    strata = tail_strata(law(), 2048, np.random.default_rng(1), tails=1.0)
     wrong = Strata(strata.gaps, np.full(len(strata), 1 / len(strata)), strata.record)
     loss = np.maximum(-np.expm1(strata.gaps) - 0.1, 0.0)
     assert wrong.mean(loss).value > 10.0 * law().shortfall(0.1)
@@ -151,7 +175,7 @@ def test_a_wrong_law_is_seen():
 
 def test_strata_of_a_posterior_reweight_to_every_draw():
     predictive = pk.gaps.posterior("TSLA", "t").predictive(200)
-    strata = tail_strata(predictive, 2048, np.random.default_rng(2))
+    strata = tail_strata(predictive, 2048, np.random.default_rng(2), tails=1.0)
     draws = strata.draws((strata.gaps < -0.1).astype(float))
     exact = np.exp([stats.t(*(float(p[k, 0]) for p in predictive.parameters)).logcdf(-0.1) for k in range(len(predictive.parameters[0]))])
     np.testing.assert_allclose(draws, exact, rtol=0.1)
@@ -159,9 +183,15 @@ def test_strata_of_a_posterior_reweight_to_every_draw():
     assert low.min() < strata.quantile(-strata.gaps, 1e-3) < low.max()
 
 
+def test_central_strata_are_of_equal_probability():
+    strata = tail_strata(law(), 1024, np.random.default_rng(1), tails=0.25)
+    assert strata.weights.max() < 1.05 / (0.75 * 1024) and strata.weights[0] == pytest.approx(1e-6)
+    assert strata.weights.sum() == pytest.approx(1.0, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"n": 5}, "even number"), ({"n": 2}, "4 or more"), ({"deepest": 0.5}, "below 0.5"), ({"rng": 1}, "numpy.random.Generator")],
+    [({"n": 5}, "even number"), ({"n": 2}, "4 or more"), ({"deepest": 0.5}, "below 0.5"), ({"tails": 0.0}, "share of the strata"), ({"rng": 1}, "numpy.random.Generator")],
 )
 def test_strata_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
