@@ -50,7 +50,7 @@ FACTORS = (
 """What the screen varies, over ranges a venue could have or we do not know; sources in ``base``."""
 
 
-class Inline(Executor):
+class _Inline(Executor):
     """Runs each task where it is submitted: for ensembles that are themselves tasks."""
 
     def submit(self, function, *args, **kwargs) -> Future:
@@ -188,7 +188,7 @@ def screen(plan: Design | Grid, strata: Strata, rng: int = 1, outcomes: Sequence
     def some(closure: Closure, which: list[int]) -> None:
         machines = {str(k): rows[k].machine for k in which}
         held = {str(k): rows[k].accounts for k in which}
-        run = ensemble(machines, held, closure, strata.gaps, rng=rng, executor=Inline(), outcomes=outcomes)
+        run = ensemble(machines, held, closure, strata.gaps, rng=rng, executor=_Inline(), outcomes=outcomes)
         for j, name in enumerate(outcomes):
             found[which, j] = run[name].values @ strata.weights
 
