@@ -26,8 +26,8 @@ from perpkit.mark import MEDIAN
 from perpkit.oracle import IMPACT_EMA, NONE
 
 OUTCOMES = (
-    "longs", "shorts", "makers", "backstop", "insurance", "adl", "socialised", "shortfall", "shortfall_long", "shortfall_short", "exhausted",
-    "exhausted_hours", "adl_needed", "adl_size", "premature", "liquidated_closed", "liquidated_open", "phantom", "phantom_size", "phantom_hours",
+    "longs", "shorts", "makers", "backstop", "insurance", "adl", "socialised", "venue", "shortfall", "shortfall_long", "shortfall_short",
+    "exhausted", "exhausted_hours", "adl_needed", "adl_size", "premature", "liquidated_closed", "liquidated_open", "phantom", "phantom_size", "phantom_hours",
     "dislocation", "generations", "cascade", "funding_closed",
 )  # fmt: skip
 """All of the engine's but its ledger check, which is done here on the hour and at the end."""
@@ -292,7 +292,7 @@ class _Weekends:
         shares = {"premature": at.premature.sum(0), "liquidated_closed": at.liquidated_closed.sum(0), "liquidated_open": at.liquidated_open.sum(0)}
         out |= {name: size * self.price for name, size in (shares | {"phantom_size": self.hidden_size}).items()}
         out = {name: usd / self.interest for name, usd in out.items()}
-        out |= dict.fromkeys(("backstop", "adl", "adl_needed", "adl_size"), np.zeros(n))
+        out |= dict.fromkeys(("backstop", "adl", "venue", "adl_needed", "adl_size"), np.zeros(n))
         cascade = np.where(at.best_first > 0.0, at.best_size / np.where(at.best_first > 0.0, at.best_first, 1.0), 0.0)
         out |= {"exhausted": at.exhausted, "exhausted_hours": at.exhausted_hours, "phantom_hours": self.hidden_hours, "dislocation": at.dislocation}
         return out | {"generations": at.best_length, "cascade": cascade, "funding_closed": self.paid / self.price}

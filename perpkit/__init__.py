@@ -28,6 +28,7 @@ from perpkit import (
 )
 from perpkit.accounts import Accounts, cut_leverage
 from perpkit.band import Band, no_band, oracle_band, ratchet, static_band
+from perpkit.batch import Batch
 from perpkit.book import Book
 from perpkit.clock import Closure
 from perpkit.engine import RuleError, Run, simulate
@@ -52,19 +53,21 @@ from perpkit.oracle import (
 )
 from perpkit.orders import Misprint, Orders
 from perpkit.pool import Pool
+from perpkit.reductions import cut_size, reduced
 from perpkit.report import Report
 from perpkit.sessions import closures
 from perpkit.value import Value
 from perpkit.venues import BaseCase, base_case, rulebook, venue, venues
-from perpkit.waterfall import Backstop, Liquidation
+from perpkit.waterfall import Backstop, Liquidation, limit_only, lp_fund, zero_price
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Accounts", "Backstop", "Band", "BaseCase", "BasisMark", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding", "ImpactMedian",
-    "LastMedian", "LedgerError", "Liquidation", "Liquidity", "LocalMedian", "Machine", "Margin", "Mark", "Median", "Mid", "Misprint", "OUTCOMES",
-    "Oracle", "OracleMark", "Orders", "POCKETS", "Pool", "Report", "RuleError", "Run", "Value", "attack", "base", "base_case", "cascade",
-    "closures", "credible", "cut_leverage", "data", "decaying_oracle", "discovery", "drag", "ensemble", "episodes", "estimate", "frozen_oracle",
-    "gaps", "impact_oracle", "last_oracle", "level_oracle", "makers", "mark_rule", "no_band", "no_oracle", "oracle_band", "phase", "plots", "pool",
-    "proxy_oracle", "ratchet", "reference", "replace", "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue", "venues",
+    "Accounts", "Backstop", "Band", "BaseCase", "BasisMark", "Batch", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding",
+    "ImpactMedian", "LastMedian", "LedgerError", "Liquidation", "Liquidity", "LocalMedian", "Machine", "Margin", "Mark", "Median", "Mid",
+    "Misprint", "OUTCOMES", "Oracle", "OracleMark", "Orders", "POCKETS", "Pool", "Report", "RuleError", "Run", "Value", "attack", "base",
+    "base_case", "cascade", "closures", "credible", "cut_leverage", "cut_size", "data", "decaying_oracle", "discovery", "drag", "ensemble",
+    "episodes", "estimate", "frozen_oracle", "gaps", "impact_oracle", "last_oracle", "level_oracle", "limit_only", "lp_fund", "makers",
+    "mark_rule", "no_band", "no_oracle", "oracle_band", "phase", "plots", "pool", "proxy_oracle", "ratchet", "reduced", "reference", "replace",
+    "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue", "venues", "zero_price",
 ]  # fmt: skip

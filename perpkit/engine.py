@@ -30,7 +30,7 @@ from perpkit.mark import LOCAL_MEDIAN
 from perpkit.oracle import LEVEL, NONE, PROXY, gain, proxy_path
 from perpkit.orders import Misprint, Orders, script
 from perpkit.value import value_path
-from perpkit.waterfall import ADL
+from perpkit.waterfall import ADL, ORDERS
 
 CHUNK = 64
 """Weekends that share one stream of random numbers. Part of the definition of a seed: changing it changes every result."""
@@ -111,7 +111,8 @@ class Tables:
         self.machine, self.closure = machine, closure
         self.sides, self.large = sort_sides(accounts, machine.liquidation.partial_threshold)
         self.works = np.zeros_like(self.sides)
-        self.pending, self.single = np.zeros((2, self.large.shape[1], 4)), np.zeros((self.large.shape[1], 2))
+        watched = self.large.shape[1] if machine.liquidation.orders == "market" else self.sides.shape[2]
+        self.pending, self.single = np.zeros((2, watched, 4)), np.zeros((watched, 2))
         self.rules = _rules(machine, accounts, closure)
         self.paces = _paces(machine, closure)
         self.pull, self.bridge_noise = value.bridge(closure.value, closure.hours, closure.closed_steps)
@@ -222,6 +223,15 @@ def _rules(machine: Machine, accounts: Accounts, closure: Closure) -> kernel.Rul
         weight_tau=float(machine.oracle.weight_tau),
         band_follows=float(band.follows),
         averaged=float(_is_averaged(machine)),
+        orders=float(ORDERS[liquidation.orders]),
+        order_band=float(liquidation.order_band),
+        backstop_equity=machine.backstop.equity * interest,
+        backstop_margin=float(machine.backstop.margin),
+        refund=float(machine.refund),
+        batch_h=machine.batch.interval_s / 3600.0,
+        batch_cap=float(machine.batch.cap),
+        halt_from=machine.batch.halt[0] if machine.batch.halt else 0.0,
+        halt_to=machine.batch.halt[1] if machine.batch.halt else 0.0,
         carried=float(_is_carried(machine)),
         dust=1e-12 * interest,
     )

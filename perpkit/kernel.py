@@ -14,6 +14,7 @@ import numpy as np
 
 from perpkit._compile import compiled
 from perpkit.arbitrage import quote
+from perpkit.batch import due
 from perpkit.funding import hourly_rate
 from perpkit.ledger import (
     ADL_NEEDED,
@@ -21,6 +22,7 @@ from perpkit.ledger import (
     ANCHOR,
     ATTACKER_CASH,
     ATTACKER_SIZE,
+    BATCH_USED,
     BREACHED,
     DIRTY,
     EVENTS,
@@ -41,6 +43,7 @@ from perpkit.ledger import (
     pay_funding,
     pockets,
 )
+from perpkit.limited import liquidate_one_by_one, settle_fund
 from perpkit.liquidation import liquidate
 from perpkit.loop import (
     AVERAGE,
@@ -65,6 +68,8 @@ from perpkit.margin import ALL_Q, ALL_QB, BETA, first_not_above
 from perpkit.mark import CUSTOM, MEMORY
 from perpkit.oracle import NONE, PROXY
 from perpkit.orders import CLOSE, TRADE, send
+from perpkit.refund import pay_refunds
+from perpkit.waterfall import MARKET
 
 OUTCOMES = (
     *POCKETS,
@@ -126,6 +131,15 @@ class Rules(NamedTuple):
     weight_tau: float
     band_follows: float
     averaged: float
+    orders: float
+    order_band: float
+    backstop_equity: float
+    backstop_margin: float
+    refund: float
+    batch_h: float
+    batch_cap: float
+    halt_from: float
+    halt_to: float
     carried: float
     dust: float
 
@@ -220,6 +234,7 @@ def run_block(
     pools = 1.0 / rules.open_interest
     to_interest = price / rules.open_interest
     closed_charged = rules.funding_when_closed > 0.0 and rules.oracle != NONE
+    prompt = rules.batch_h == 0.0 and rules.halt_to <= rules.halt_from
     tracing = len(trace) > 0
     ordered, misprinted = len(script.orders) > 0, len(script.prints) > 0
     last_hour = len(paces) - 1
@@ -332,15 +347,24 @@ def run_block(
                         impact, shift = _fade(impact, pace[row, KEEP_IMPACT]), _fade(shift, pace[row, KEEP_ANCHOR])
                 traded, v = seg_prices[k], seg_values[k]
                 hours = (elapsed + (k + 1) * ticks) * update_length
-                if (mark < lowest or mark > highest) and (not closed or rules.oracle != NONE):
-                    st[IMPACT], st[ANCHOR] = impact, shift
+                condemned = (mark < lowest or mark > highest) and (not closed or rules.oracle != NONE)
+                if condemned and not prompt:
+                    condemned = due(hours, pace[row, HOURS], rules.batch_h, rules.halt_from, rules.halt_to)
+                if condemned:
+                    st[IMPACT], st[ANCHOR], st[BATCH_USED] = impact, shift, 0.0
                     st[GENERATION] = run_length if tick == last_tick + 1 else 0.0
                     gone = _liquidated(st)
                     for me in range(2):
-                        traded = liquidate(
-                            me, sides, works, large, pending, single, st, rules, traded, mark, funding, m,
-                            pace[row, DEPTH], pace[row, HALF_SPREAD], reopen_value, hours, closed, False, events,
-                        )  # fmt: skip
+                        if rules.orders == MARKET:
+                            traded = liquidate(
+                                me, sides, works, large, pending, single, st, rules, traded, mark, funding, m,
+                                pace[row, DEPTH], pace[row, HALF_SPREAD], reopen_value, hours, closed, False, events,
+                            )  # fmt: skip
+                        else:
+                            traded = liquidate_one_by_one(
+                                me, sides, works, pending, st, rules, traded, mark, funding, m,
+                                pace[row, DEPTH], pace[row, HALF_SPREAD], reopen_value, hours, closed, False, events,
+                            )  # fmt: skip
                     lowest, highest, v_low, v_high = _limits(sides, pending, st, funding, m, price)
                     gone = _liquidated(st) - gone
                     if gone > 0.0:
@@ -419,12 +443,21 @@ def run_block(
         # Whoever is still open without equity at the value is closed now: bad debt must not outlive the window.
         worth = price * math.exp(v)
         st[IMPACT], st[ANCHOR], st[GENERATION] = impact, shift, 0.0
+        end_h = n_closed * closed_length + (n_steps - n_closed) * open_length
         for me in range(2):
-            traded = liquidate(
-                me, sides, works, large, pending, single, st, rules, traded, worth, funding, 0.0,
-                paces[0, OPEN, DEPTH], paces[0, OPEN, HALF_SPREAD], reopen_value, n_closed * closed_length + (n_steps - n_closed) * open_length,
-                False, True, events,
-            )  # fmt: skip
+            if rules.orders == MARKET:
+                traded = liquidate(
+                    me, sides, works, large, pending, single, st, rules, traded, worth, funding, 0.0,
+                    paces[0, OPEN, DEPTH], paces[0, OPEN, HALF_SPREAD], reopen_value, end_h, False, True, events,
+                )  # fmt: skip
+            else:
+                traded = liquidate_one_by_one(
+                    me, sides, works, pending, st, rules, traded, worth, funding, 0.0,
+                    paces[0, OPEN, DEPTH], paces[0, OPEN, HALF_SPREAD], reopen_value, end_h, False, True, events,
+                )  # fmt: skip
+        settle_fund(st, rules, worth)
+        if rules.refund > 0.0:
+            pay_refunds(st, rules.refund)
         error = _worst(error, imbalance(sides, works, pending, st, funding, price))
         pockets(sides, works, pending, st, funding, price, worth, rules.fund, money)
         for p in range(len(POCKETS)):

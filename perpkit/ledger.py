@@ -16,12 +16,12 @@ FIRST_ALIVE, NEXT_LARGE, PENDING, DIRTY, TRADER_CASH = 0, 2, 4, 6, 8
 SHORTFALL, PREMATURE, LIQUIDATED_CLOSED, LIQUIDATED_OPEN, ADL_SIZE, ADL_Y = 10, 12, 14, 16, 18, 20
 FUND, SOCIALISED, MAKER_CASH, MAKER_SIZE, BACKSTOP_CASH, BACKSTOP_SIZE, BACKSTOP_USED = 22, 23, 24, 25, 26, 27, 28
 IMPACT, ANCHOR, BREACHED, EXHAUSTED_AT, ADL_NEEDED, EVENTS, CASH_AT_START = 29, 30, 31, 32, 33, 34, 35
-GENERATION, ATTACKER_CASH, ATTACKER_SIZE = 36, 37, 38
-STATE = 39
+GENERATION, ATTACKER_CASH, ATTACKER_SIZE, HARM, VENUE, BATCH_USED = 36, 37, 38, 39, 41, 42
+STATE = 43
 """Length of the state vector."""
 
 EVENT_FIELDS = ("time", "kind", "side", "accounts", "size", "price", "loss", "generation")
-POCKETS = ("longs", "shorts", "makers", "backstop", "insurance", "adl", "socialised", "attacker")
+POCKETS = ("longs", "shorts", "makers", "backstop", "insurance", "adl", "socialised", "venue", "attacker")
 
 
 class LedgerError(ArithmeticError):
@@ -65,7 +65,7 @@ def side_cash(side: np.ndarray, first: int, pending: np.ndarray, n_pending: int,
 def totals(sides, works, pending, st: np.ndarray, funding: float) -> tuple[float, float]:
     """Signed size over all holders (shares) and cash over all pockets (USD)."""
     size = st[MAKER_SIZE] + st[BACKSTOP_SIZE] + st[ATTACKER_SIZE]
-    cash = st[MAKER_CASH] + st[BACKSTOP_CASH] + st[FUND] + st[SOCIALISED] + st[ATTACKER_CASH]
+    cash = st[MAKER_CASH] + st[BACKSTOP_CASH] + st[FUND] + st[SOCIALISED] + st[VENUE] + st[ATTACKER_CASH]
     for me in range(2):
         side = works[me] if st[DIRTY + me] > 0.0 else sides[me]
         q, k = side_cash(side, int(st[FIRST_ALIVE + me]), pending[me], int(st[PENDING + me]), 1.0 - 2.0 * me, funding)
@@ -126,4 +126,5 @@ def pockets(sides, works, pending, st: np.ndarray, funding: float, start: float,
     out[4] = st[FUND] - fund
     out[5] = -given_up
     out[6] = st[SOCIALISED]
-    out[7] = st[ATTACKER_CASH] + st[ATTACKER_SIZE] * end
+    out[7] = st[VENUE]
+    out[8] = st[ATTACKER_CASH] + st[ATTACKER_SIZE] * end

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from perpkit._compile import compiled
 from perpkit.book import push
+from perpkit.deleverage import close_winners, spared_share
 from perpkit.ledger import (
     ADL_NEEDED,
     ADL_SIZE,
@@ -21,11 +20,13 @@ from perpkit.ledger import (
     BACKSTOP_CASH,
     BACKSTOP_SIZE,
     BACKSTOP_USED,
+    BATCH_USED,
     BREACHED,
     DIRTY,
     EXHAUSTED_AT,
     FIRST_ALIVE,
     FUND,
+    HARM,
     IMPACT,
     LIQUIDATED_CLOSED,
     LIQUIDATED_OPEN,
@@ -44,59 +45,18 @@ from perpkit.margin import (
     ALL_Q,
     ALL_QB,
     BETA,
-    ENTRY,
     SIZE,
     SMALL_Q,
     SMALL_QB,
     first_not_above,
     maintenance_level,
-    prefix_sums,
 )
-from perpkit.waterfall import NO_ADL, QUEUE, adl_index, adl_pro_rata, adl_queue
+from perpkit.refund import harm, harm_of
+from perpkit.settlement import above, losses, proceeds
+from perpkit.waterfall import NO_ADL
 
 LIQUIDATION, PARTIAL, TAKEOVER, DELEVERAGE, INSURANCE, SOCIAL, REANCHOR, ORDER = 0, 1, 2, 3, 4, 5, 6, 7
 KINDS = ("liquidation", "partial", "backstop", "adl", "insurance", "socialised", "re-anchor", "order")
-
-
-@compiled
-def _above(beta, quantity, weighted, start, stop, level):
-    """End of the accounts of [start, stop) with a beta above ``level``, their size and their size times beta."""
-    end = min(first_not_above(beta, start, level), stop)
-    return end, quantity[end] - quantity[start], weighted[end] - weighted[start]
-
-
-@compiled
-def _deleverage(side, work, dirty, first, sign, mark, funding, y_exit, rule, amount):
-    """Close up to ``amount`` shares of the winners of a side, in ``work``; the shares taken and their size times beta.
-
-    Winners are in profit at the mark and still hold equity at the exit ``y_exit``, so nobody is made bankrupt by winning. A winner gives a
-    slice together with its share of the margin, so the rest of the account keeps its leverage and its place in the order.
-    """
-    if not dirty:
-        for r in range(side.shape[0]):  # a slice assignment would take Numba seconds to compile
-            for j in range(side.shape[1]):
-                work[r, j] = side[r, j]
-    beta = side[BETA, first:]
-    n = len(beta)
-    leverage, profit, capacity = np.empty(n), np.empty(n), np.zeros(n)
-    for j in range(n):
-        entry = side[ENTRY, first + j]
-        profit[j] = sign * (mark - entry) / entry
-        leverage[j] = mark / max(sign * (mark - funding) - beta[j], 1e-12 * mark)
-        if profit[j] > 0.0 and beta[j] <= y_exit:
-            capacity[j] = work[SIZE, first + j]
-    if rule == QUEUE:
-        taken = adl_queue(adl_index(leverage, profit), capacity, amount)
-    else:
-        taken = adl_pro_rata(capacity, amount)
-    closed, closed_beta = 0.0, 0.0
-    for j in range(n):
-        if taken[j] > 0.0:
-            work[SIZE, first + j] -= taken[j]
-            closed += taken[j]
-            closed_beta += taken[j] * beta[j]
-    prefix_sums(work)
-    return closed, closed_beta
 
 
 @compiled
@@ -113,9 +73,13 @@ def liquidate(
     side = works[me] if st[DIRTY + me] > 0.0 else sides[me]
     beta = side[BETA]
     trigger = maintenance_level(sign, mark, funding, maintenance)
-    y_mark = sign * (mark - funding)
+    y_mark, y_reopen = sign * (mark - funding), sign * (reopen_value - funding)
+    refunding = closed and rules.refund > 0.0
     first = int(st[FIRST_ALIVE + me])
     last = first_not_above(beta, first, trigger)
+    capped = rules.batch_cap < math.inf and not final
+    if capped:
+        last = _within_cap(side[SIZE], first, last, st, rules.batch_cap)
 
     # Accounts between no equity and the vault's threshold go to the vault, as far as it reaches.
     room = 0.0 if final else _room(st, rules)
@@ -129,8 +93,10 @@ def liquidate(
         if zone > 0.0:
             taken = min(1.0, room / zone)
             kept = 1.0 - taken
-            _take_over(st, sign, funding, taken * zone, taken * (side[ALL_QB, hi] - side[ALL_QB, lo]))
-            _count(st, me, closed, taken, beta, side[ALL_Q], side[ALL_QB], lo, hi, sign * (reopen_value - funding))
+            take_over(st, sign, funding, taken * zone, taken * (side[ALL_QB, hi] - side[ALL_QB, lo]))
+            _count(st, me, closed, taken, beta, side[ALL_Q], side[ALL_QB], lo, hi, y_reopen)
+            if refunding:
+                st[HARM + me] += taken * harm(beta, side[ALL_Q], side[ALL_QB], lo, hi, y_reopen, -math.inf)
             log_event(events, st, hours, TAKEOVER, sign, hi - lo, taken * zone, mark, 0.0)
     else:
         hi = lo = first
@@ -154,11 +120,11 @@ def liquidate(
     for p in range(n_pending):
         size, b, since = rows[p, 0], rows[p, 1], rows[p, 2]
         slice_size = 0.0
-        if b > trigger:
+        if b > trigger and not (capped and since > -math.inf and _no_turn(st, rules.batch_cap)):
             room = 0.0 if final else _room(st, rules)
             if since > -math.inf and vault_level < b <= y_mark and size <= room:
-                _take_over(st, sign, funding, size, size * b)
-                _count_one(st, me, closed, size, b < sign * (reopen_value - funding))
+                take_over(st, sign, funding, size, size * b)
+                count_one(st, me, closed, size, b, y_reopen, -math.inf)
                 log_event(events, st, hours, TAKEOVER, sign, 1, size, mark, 0.0)
                 continue
             whole = final or b > y_mark or rules.partial_share >= 1.0
@@ -186,7 +152,7 @@ def liquidate(
     room = rules.push_limit + sign * (st[IMPACT] + st[ANCHOR])
     _, average = push((sold + sliced) * price, depth, room)
     y_first = sign * (price * math.exp(-sign * (half_spread + average)) - funding)
-    loss, loss_q, loss_qb = _losses(side, first, lo, hi, last, kept, single, singles, y_first)
+    loss, loss_q, loss_qb = losses(side, first, lo, hi, last, kept, single, singles, y_first)
     fund = max(st[FUND], 0.0)
     spared = 0.0
     if loss > fund + rules.dust:
@@ -196,10 +162,13 @@ def liquidate(
         if rules.adl != NO_ADL:
             # What the fund cannot cover is not sold but handed to winners at each account's bankruptcy price.
             st[ADL_NEEDED] += loss - fund
-            wanted = (1.0 - fund / loss) * loss_q
+            wanted = loss_q * spared_share(
+                side, first, lo, hi, last, kept, single, singles, sold + sliced, loss_q, price, sign, funding, depth, half_spread, room,
+                fund + rules.dust,
+            )  # fmt: skip
             winners = int(st[FIRST_ALIVE + them])
             y_mean = loss_qb / loss_q
-            got, got_qb = _deleverage(
+            got, got_qb = close_winners(
                 sides[them], works[them], st[DIRTY + them] > 0.0, winners, -sign, mark, funding, -y_mean, rules.adl, wanted
             )
             if got > 0.0:
@@ -214,7 +183,7 @@ def liquidate(
     fill = price * math.exp(-sign * (half_spread + average))
     y = sign * (fill - funding)
     fee = rules.fee * fill
-    gross, net, beyond = _proceeds(side, first, lo, hi, last, kept, single, singles, y_first, y, fee, 1.0 - spared)
+    gross, net, beyond = proceeds(side, first, lo, hi, last, kept, single, singles, y_first, y, fee, 1.0 - spared)
     paid = min(max(st[FUND], 0.0), beyond)
     credit(st, FUND, -paid)
     credit(st, SOCIALISED, -(beyond - paid))
@@ -229,18 +198,23 @@ def liquidate(
             rows[p, 1] = (size * b - part * y + cost) / (size - part)
             rows[p, 0] = size - part
             rows[p, 2] = hours
-            _count_one(st, me, closed, part, b < sign * (reopen_value - funding))
+            count_one(st, me, closed, part, b, y_reopen, y)
     credit(st, MAKER_CASH, -sign * order * fill)
     st[MAKER_SIZE] += sign * order
     st[IMPACT] -= sign * (1.0 - rules.permanent) * move
     st[ANCHOR] -= sign * rules.permanent * move
     st[SHORTFALL + me] += loss
-    y_reopen = sign * (reopen_value - funding)
     _count(st, me, closed, 1.0, beta, side[ALL_Q], side[ALL_QB], first, lo, y_reopen)
     _count(st, me, closed, kept, beta, side[ALL_Q], side[ALL_QB], lo, hi, y_reopen)
     _count(st, me, closed, 1.0, beta, side[SMALL_Q], side[SMALL_QB], hi, last, y_reopen)
     for p in range(singles):
-        _count_one(st, me, closed, single[p, 0], single[p, 1] < y_reopen)
+        count_one(st, me, closed, single[p, 0], single[p, 1], y_reopen, y)
+    if refunding:
+        st[HARM + me] += _harms(side, first, lo, hi, last, kept, y_reopen, y_first, y, 1.0 - spared)
+        for p in range(singles):
+            if single[p, 1] > y_first:  # the part closed against winners left with nothing
+                gap = harm_of(single[p, 1], y_reopen, -math.inf) - harm_of(single[p, 1], y_reopen, y)
+                st[HARM + me] += spared * single[p, 0] * gap
     if sold - spared * loss_q > 0.0:
         log_event(events, st, hours, LIQUIDATION, sign, last - first, sold - spared * loss_q, fill, beyond)
     if sliced > 0.0:
@@ -260,59 +234,11 @@ def _room(st, rules) -> float:
 
 
 @compiled
-def _take_over(st, sign, funding, size, size_beta):
+def take_over(st, sign, funding, size, size_beta):
     """The vault takes ``size`` shares with their margin: it will own ``size * y - size_beta``."""
     st[BACKSTOP_USED] += size
     st[BACKSTOP_SIZE] += sign * size
     credit(st, BACKSTOP_CASH, -(sign * funding * size + size_beta))
-
-
-@compiled
-def _losses(side, first, lo, hi, last, kept, single, singles, y):
-    """Loss beyond collateral at a fill of ``y``, and the size and size times beta of the accounts that have one."""
-    _, q1, qb1 = _above(side[BETA], side[ALL_Q], side[ALL_QB], first, lo, y)
-    _, q2, qb2 = _above(side[BETA], side[ALL_Q], side[ALL_QB], lo, hi, y)
-    _, q3, qb3 = _above(side[BETA], side[SMALL_Q], side[SMALL_QB], hi, last, y)
-    q, qb = q1 + kept * q2 + q3, qb1 + kept * qb2 + qb3
-    for p in range(singles):
-        if single[p, 1] > y:
-            q += single[p, 0]
-            qb += single[p, 0] * single[p, 1]
-    return max(qb - y * q, 0.0), q, qb
-
-
-@compiled
-def _range(beta, quantity, weighted, start, stop, y_first, y, fee, weight):
-    """Of accounts [start, stop): equity at ``y``, equity after the fee, loss beyond collateral; ``weight`` scales those above
-    ``y_first``."""
-    split, dq, dqb = _above(beta, quantity, weighted, start, stop, y_first)
-    _, bq, bqb = _above(beta, quantity, weighted, start, split, y)
-    beyond = weight * max(bqb - y * bq, 0.0)
-    gross = weight * (y * (dq - bq) - (dqb - bqb)) + y * (quantity[stop] - quantity[split]) - (weighted[stop] - weighted[split])
-    y_fee = y - fee
-    end, fq, fqb = _above(beta, quantity, weighted, start, stop, y_fee)
-    if end < split:
-        net = weight * (y_fee * (dq - fq) - (dqb - fqb))
-        net += y_fee * (quantity[stop] - quantity[split]) - (weighted[stop] - weighted[split])
-    else:
-        net = y_fee * (quantity[stop] - quantity[end]) - (weighted[stop] - weighted[end])
-    return gross, net, beyond
-
-
-@compiled
-def _proceeds(side, first, lo, hi, last, kept, single, singles, y_first, y, fee, weight):
-    """What the accounts sold whole are left with, before and after the fee, and their losses beyond collateral. USD."""
-    g1, n1, b1 = _range(side[BETA], side[ALL_Q], side[ALL_QB], first, lo, y_first, y, fee, weight)
-    g2, n2, b2 = _range(side[BETA], side[ALL_Q], side[ALL_QB], lo, hi, y_first, y, fee, weight)
-    g3, n3, b3 = _range(side[BETA], side[SMALL_Q], side[SMALL_QB], hi, last, y_first, y, fee, weight)
-    gross, net, beyond = g1 + kept * g2 + g3, n1 + kept * n2 + n3, b1 + kept * b2 + b3
-    for p in range(singles):
-        size, b = single[p, 0], single[p, 1]
-        part = weight * size if b > y_first else size
-        gross += part * max(y - b, 0.0)
-        net += part * max(y - fee - b, 0.0)
-        beyond += part * max(b - y, 0.0)
-    return gross, net, beyond
 
 
 @compiled
@@ -321,17 +247,58 @@ def _count(st, me, closed, weight, beta, quantity, weighted, start, stop, y_reop
     size = weight * (quantity[stop] - quantity[start])
     if closed:
         st[LIQUIDATED_CLOSED + me] += size
-        _, gone, _ = _above(beta, quantity, weighted, start, stop, y_reopen)
+        _, gone, _ = above(beta, quantity, weighted, start, stop, y_reopen)
         st[PREMATURE + me] += size - weight * gone
     else:
         st[LIQUIDATED_OPEN + me] += size
 
 
 @compiled
-def _count_one(st, me, closed, size, solvent):
+def count_one(st, me, closed, size, b, y_reopen, y):
+    """Add ``size`` shares of one account to those counts, and what leaving at ``y`` has cost it by then to the claims for a refund."""
     if closed:
         st[LIQUIDATED_CLOSED + me] += size
-        if solvent:
+        if b < y_reopen:
             st[PREMATURE + me] += size
+            st[HARM + me] += size * harm_of(b, y_reopen, y)
     else:
         st[LIQUIDATED_OPEN + me] += size
+
+
+@compiled
+def _harms(side, first, lo, hi, last, kept, y_reopen, y_first, y, weight):
+    """What :func:`perpkit.refund.harm` finds for the accounts sold whole, of whom those that lose at ``y_first`` sell the share ``weight``
+    and leave the rest with nothing."""
+    total = _split_harm(side[BETA], side[ALL_Q], side[ALL_QB], first, lo, y_reopen, y_first, y, weight)
+    total += kept * _split_harm(side[BETA], side[ALL_Q], side[ALL_QB], lo, hi, y_reopen, y_first, y, weight)
+    return total + _split_harm(side[BETA], side[SMALL_Q], side[SMALL_QB], hi, last, y_reopen, y_first, y, weight)
+
+
+@compiled
+def _split_harm(beta, quantity, weighted, start, stop, y_reopen, y_first, y, weight):
+    split, _, _ = above(beta, quantity, weighted, start, stop, y_first)
+    lost = weight * harm(beta, quantity, weighted, start, split, y_reopen, y)
+    lost += (1.0 - weight) * harm(beta, quantity, weighted, start, split, y_reopen, -math.inf)
+    return lost + harm(beta, quantity, weighted, split, stop, y_reopen, y)
+
+
+@compiled
+def _within_cap(sizes, first, stop, st, cap):
+    """End of the accounts of [first, stop) that may be liquidated in this batch; those that are count against its cap."""
+    k = first
+    while k < stop:
+        if sizes[k] > 0.0:
+            if st[BATCH_USED] >= cap:
+                break
+            st[BATCH_USED] += 1.0
+        k += 1
+    return k
+
+
+@compiled
+def _no_turn(st, cap):
+    """Whether the batch is full; if not, one more has its turn."""
+    if st[BATCH_USED] >= cap:
+        return True
+    st[BATCH_USED] += 1.0
+    return False

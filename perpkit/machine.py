@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from perpkit._checks import not_negative, positive, share
 from perpkit.band import Band, no_band
+from perpkit.batch import Batch
 from perpkit.book import Book
 from perpkit.funding import Funding
 from perpkit.margin import Margin
@@ -32,7 +33,10 @@ class Machine:
     liquidation : how a condemned account is sold.
     backstop : vault that takes over accounts before they are bankrupt.
     insurance : fund at the close, as a share of open interest.
-    adl : ``"queue"``, ``"pro-rata"`` or ``"none"``.
+    adl : ``"queue"``, ``"pro-rata"``, ``"crossing"`` (the queue, profit not asked for, wherever zero prices cross: Lighter) or ``"none"``.
+    batch : when margins are looked at.
+    refund : share that the venue pays back, in hindsight, of what liquidation while closed has cost accounts that were solvent at the
+        reopening value.
     impact_notional : USD behind the impact prices.
     book : liquidity and informed flow.
     """
@@ -50,6 +54,8 @@ class Machine:
     backstop: Backstop = field(default_factory=Backstop)
     insurance: float = 0.0
     adl: str = "queue"
+    batch: Batch = field(default_factory=Batch)
+    refund: float = 0.0
     impact_notional: float = 6_000.0
     book: Book = field(default_factory=Book)
 
@@ -62,6 +68,9 @@ class Machine:
         not_negative("insurance", self.insurance, "a share of open interest")
         share("insurance", self.insurance, "a share of open interest")
         positive("impact_notional", self.impact_notional, "USD behind the impact prices")
+        share("refund", self.refund, "the share of premature losses that the venue pays back")
+        if self.backstop.guarded and self.liquidation.orders == "market":
+            raise ValueError("a fund with equity or margin of its own takes accounts one by one; use liquidation orders='limit' or 'zero-price'")
         if self.adl not in ADL:
             raise ValueError(f"adl is one of {sorted(ADL)}; got {self.adl!r}")
 
@@ -74,6 +83,7 @@ _KINDS = {
     "margin": Margin,
     "liquidation": Liquidation,
     "backstop": Backstop,
+    "batch": Batch,
     "book": Book,
 }
 

@@ -32,7 +32,7 @@ WIDTH = 5.2
 """Inches. Text of 9.5 points then stays legible on a phone and does not shout on a desktop."""
 POCKET_NAMES = {
     "longs": "longs", "shorts": "shorts", "makers": "makers", "backstop": "backstop vault", "insurance": "insurance fund", "adl": "ADL'd winners",
-    "socialised": "socialised", "attacker": "attacker",
+    "socialised": "socialised", "venue": "venue's refund", "attacker": "attacker",
 }  # fmt: skip
 
 _STYLE = {
@@ -223,7 +223,8 @@ def phase_diagram(ds: xr.Dataset, wall: np.ndarray | None = None, places: Mappin
 
 def who_pays(ax: Axes, shares: Mapping[str, Mapping[str, float]], pockets: tuple[str, ...] = POCKETS[:-1]) -> None:
     """Stacked bars, one a machine: what each pocket lost (left of zero) and gained, per cent of open interest."""
-    palette = dict(zip(POCKETS, ("#0072B2", "#009E73", "#0d9488", "#8b5cf6", "#D55E00", "#CC79A7", "#e11d48", "#a16207"), strict=True))
+    pockets = tuple(p for p in pockets if p != "venue" or any(ledger[p] for ledger in shares.values()))  # hardly any venue refunds
+    palette = dict(zip(POCKETS, ("#0072B2", "#009E73", "#0d9488", "#8b5cf6", "#D55E00", "#CC79A7", "#e11d48", "#a16207", "#64748b"), strict=True))
     for row, ledger in enumerate(shares.values()):
         left, right = 0.0, 0.0
         for pocket in pockets:

@@ -11,12 +11,14 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import optimize
 
 from perpkit import mark as marks
 from perpkit import oracle as oracles
 from perpkit.accounts import Accounts
 from perpkit.arbitrage import DISTANCE
 from perpkit.band import no_band, oracle_band, ratchet, static_band
+from perpkit.batch import Batch
 from perpkit.book import Book
 from perpkit.clock import Closure
 from perpkit.engine import CHUNK, draw
@@ -27,7 +29,7 @@ from perpkit.mark import BasisMark, Blend, ImpactMedian, LastMedian, LocalMedian
 from perpkit.oracle import decaying_oracle, frozen_oracle, impact_oracle, last_oracle, level_oracle, no_oracle, proxy_oracle
 from perpkit.orders import Misprint, Orders
 from perpkit.value import Value
-from perpkit.waterfall import Backstop, Liquidation
+from perpkit.waterfall import Backstop, Liquidation, lp_fund
 
 DUST = 1e-12
 """Share of open interest below which a loss or an overdraft counts as rounding."""
@@ -253,13 +255,15 @@ class Weekend:
         self.vault_size = self.vault_cash = 0.0
         self.room = self.machine.backstop.capacity * self.open_interest / self.price
         self.fund = self.fund_at_start = self.machine.insurance * self.open_interest
-        self.socialised = 0.0
+        self.socialised = self.venue = 0.0
+        self.claims = {1.0: 0.0, -1.0: 0.0}
         self.forgone: list[tuple[float, float, float, float]] = []
         self.v = self.anchor = self.shift = self.impact = 0.0
         self.oracle = self.mark = self.band_anchor = self.price
         self.ups = self.downs = 0
         self.basis = self.premium_sum = self.rate = self.funding_paid = 0.0
         self.internal = self.average = self.price
+        self.turns = math.inf
         self.guess = self.blur = 0.0
         self.memory = np.zeros(marks.MEMORY)
         self.equity_at_start = {s: sum(a.equity(self.price) for a in self.accounts if a.side == s) for s in (1.0, -1.0)}
@@ -312,7 +316,8 @@ class Weekend:
             self.finish_step(opened, end, opened.hours)
         value = self.value
         for side in (1.0, -1.0):
-            self.liquidate(side, value, 0.0, opened, end, last=True)
+            self.close_out(side, value, 0.0, opened, end, last=True)
+        self.settle_up(value)
         self.worst = max(self.worst, self.imbalance())
         return Replay(self.outcome(), self.path, self.ledger(), self.orders)
 
@@ -386,8 +391,10 @@ class Weekend:
             keep = math.exp(-pace.hours * 3600.0 / machine.mark.average_s)
             self.average = keep * self.average + (1.0 - keep) * followed
             self.set_mark(pace, now, marks.Quotes(bid, ask, traded, traded, impact_bid, impact_ask))
-            for side in (1.0, -1.0):
-                liquidated += self.liquidate(side, self.mark, machine.margin.maintenance, pace, now)
+            if self.batch_ends(pace, now):
+                self.turns = machine.batch.cap
+                for side in (1.0, -1.0):
+                    liquidated += self.close_out(side, self.mark, machine.margin.maintenance, pace, now)
         self.runs.add(liquidated)
         if liquidated > 0.0:
             self.orders.append((now, liquidated, self.runs.length - 1))
@@ -498,6 +505,32 @@ class Weekend:
             low, high = centre * (1.0 - band.width), centre * (1.0 + band.width)
             self.mark = min(max(self.mark, low), high)
 
+    def batch_ends(self, pace: Pace, now: float) -> bool:
+        """Whether a batch of liquidations ends with this update; none does while the sequencer stands still."""
+        batch = self.machine.batch
+        if batch.halt is not None and batch.halt[0] - 1e-9 <= now < batch.halt[1] - 1e-9:
+            return False
+        if batch.interval_s == 0.0:
+            return True
+        second = round(now * 3600.0, 3)
+        before = round((now - pace.hours) * 3600.0, 3)
+        return any(before < k * batch.interval_s <= second for k in range(int(before // batch.interval_s), int(second // batch.interval_s) + 1))
+
+    def close_out(self, side: float, mark: float, maintenance: float, pace: Pace, now: float, last: bool = False) -> float:
+        if self.machine.liquidation.orders == "market":
+            return self.liquidate(side, mark, maintenance, pace, now, last)
+        return self.liquidate_one_by_one(side, mark, maintenance, pace, now, last)
+
+    def settle_up(self, value: float) -> None:
+        """After the last pass: a fund owes no more than it owns, and a venue may pay back what it closed too early."""
+        owes = -(self.machine.backstop.equity * self.open_interest + self.vault_cash + self.vault_size * value)
+        if owes > 0.0:
+            self.vault_cash += owes
+            self.socialised -= owes
+        for side, claim in self.claims.items():
+            self.wallet[side] += self.machine.refund * claim
+            self.venue -= self.machine.refund * claim
+
     # Liquidation of one side at one update
 
     def liquidate(self, side: float, mark: float, maintenance: float, pace: Pace, now: float, last: bool = False) -> float:
@@ -512,6 +545,7 @@ class Weekend:
             self.count_premature(sales, slices, vaulted)
         else:
             self.liquidated_open += touched
+        self.claim(pace, [(account, share * account.size, None) for account, share in vaulted])
         for account, share in vaulted:
             self.vault_size += side * share * account.size
             self.vault_cash += share * account.cash
@@ -540,6 +574,10 @@ class Weekend:
 
         seen_before = [a for a in self.accounts if a.side == side and a.watched]
         fresh = [a for a in self.accounts if a.side == side and not a.condemned and a.size > 0.0 and below(a)]
+        turns = math.inf if last else self.turns
+        if len(fresh) > turns:
+            fresh = sorted(fresh, key=lambda a: (-side * a.bankruptcy, a.number))[: int(turns)]
+        turns -= len(fresh)
         room = 0.0 if last else self.room
         candidates = [a for a in fresh if for_the_vault(a)] if room > 0.0 else []
         wanted = sum(a.size for a in candidates)
@@ -559,8 +597,9 @@ class Weekend:
             else:
                 sales.append(Sale(account, 1.0))
         for account in sorted(seen_before, key=lambda a: (a.condemned_at, a.rank)):
-            if not below(account):
+            if not below(account) or turns < 1:
                 continue
+            turns -= 1
             recent = now - account.sliced_at <= rules.cooldown_s / 3600.0 + 1e-9
             if for_the_vault(account) and account.size <= room:
                 vaulted.append((account, 1.0))
@@ -570,8 +609,175 @@ class Weekend:
             else:
                 slices.append((account, rules.partial_share * account.size))
         if not last:
-            self.room = room
+            self.room, self.turns = room, turns
         return sales, slices, vaulted
+
+    # The same with limits: one account after another
+
+    def liquidate_one_by_one(self, side: float, mark: float, maintenance: float, pace: Pace, now: float, last: bool) -> float:
+        """Shares that left accounts of this side: sold within the limit, taken over by the fund, or closed against winners."""
+        rules, gone = self.machine.liquidation, 0.0
+
+        def below(a: Account) -> bool:
+            return a.size > 0.0 and a.equity(mark) < maintenance * a.size * mark
+
+        turns = math.inf if last else self.turns
+        waiting = sorted((a for a in self.accounts if a.side == side and a.watched and a.size > 0.0), key=lambda a: (a.condemned_at, a.rank))
+        fresh = [a for a in self.accounts if a.side == side and not a.condemned and below(a)]
+        fresh.sort(key=lambda a: (-side * a.bankruptcy, a.number))
+        fresh = fresh[: int(min(turns, len(fresh)))]
+        turns -= len(fresh)
+        for rank, a in enumerate(fresh):
+            a.condemned = a.watched = True
+            a.condemned_at, a.rank = now, rank
+        for a in waiting + fresh:
+            if not below(a):
+                continue
+            if a in waiting:
+                if turns < 1:
+                    continue
+                turns -= 1
+            if not last:
+                self.turns = turns
+            gone += self.treat(a, mark, maintenance, pace, now, last, rules)
+        if not last:
+            self.turns = turns
+        return gone
+
+    def treat(self, a: Account, mark: float, maintenance: float, pace: Pace, now: float, last: bool, rules: Liquidation) -> float:
+        """One account: the book as far as its limit, then the fund, then winners; at the end of the window the book at any price."""
+        side, before, refused, loss_price = a.side, a.size, False, mark
+        if not last:
+            worst = -math.inf * side
+            if pace.closed and rules.order_band < math.inf:
+                worst = self.price * (1.0 - side * rules.order_band)
+            if rules.orders == "zero-price":
+                worst = max(worst, a.bankruptcy) if side > 0 else min(worst, a.bankruptcy)
+            part = self.within(a.size, worst, side, pace)
+            if part > 0.0:
+                fill = self.average_fill(part, side, pace)
+                loss = -a.equity(fill) if part == a.size else 0.0
+                refused = self.machine.adl != "none" and loss - self.fund > DUST * self.open_interest
+                if refused:
+                    loss_price = fill
+                else:
+                    self.sell_some(a, part, fill, pace, now)
+        if a.size > 0.0 and a.equity(mark) < self.machine.backstop.threshold * maintenance * a.size * mark and self.fund_takes(a, mark):
+            self.left(a, a.size, None, pace)
+            self.shortfall[side] += max(-a.equity(mark), 0.0)
+            self.vault_size += side * a.size
+            self.vault_cash += a.cash
+            self.room -= a.size
+            a.size = a.cash = 0.0
+        owed = -a.equity(mark)
+        if a.size > 0.0 and (refused or owed > 0.0) and not (last and owed - self.fund <= DUST * self.open_interest):
+            self.exhausted_at = now if math.isnan(self.exhausted_at) else self.exhausted_at
+            if self.machine.adl != "none":
+                self.hand_over(a, mark, loss_price, pace)
+        if a.size > 0.0 and last:
+            self.sell_some(a, a.size, self.average_fill(a.size, side, pace), pace, now)
+        a.watched = a.size > 0.0
+        return before - a.size
+
+    def left_to_push(self, side: float) -> float:
+        return max(self.machine.book.limit + side * (self.impact + self.shift), 0.0)
+
+    def within(self, size: float, worst: float, side: float, pace: Pace) -> float:
+        """How much of an order fills before the price it has pushed the book to is worse than ``worst``."""
+        if side > 0 and worst <= 0.0 or math.isinf(worst):
+            return size
+        if worst <= 0.0 or side * (self.traded * math.exp(-side * pace.half_spread) - worst) < 0.0:
+            return 0.0
+        reach = abs(math.log(self.traded / worst)) - pace.half_spread
+        if math.isinf(pace.depth) or reach >= self.left_to_push(side):
+            return size
+        part = reach * pace.depth / self.traded
+        return size if part >= size * (1.0 - 1e-9) else part if part > 1e-9 * size else 0.0
+
+    def average_fill(self, quantity: float, side: float, pace: Pace) -> float:
+        push, room = quantity * self.traded / pace.depth, self.left_to_push(side)
+        average = push / 2.0 if push <= room else (room / 2.0 * room + room * (push - room)) / push
+        return self.traded * math.exp(-side * (pace.half_spread + average))
+
+    def left(self, a: Account, shares: float, fill: float | None, pace: Pace) -> None:
+        """Count shares that leave an account, before they do."""
+        if pace.closed:
+            self.liquidated_closed += shares
+            self.premature += shares if a.equity(self.price * math.exp(self.gap)) > 0.0 else 0.0
+        else:
+            self.liquidated_open += shares
+        self.claim(pace, [(a, shares, fill)])
+
+    def sell_some(self, a: Account, part: float, fill: float, pace: Pace, now: float) -> None:
+        side, moved = a.side, min(part * self.traded / pace.depth, self.left_to_push(a.side))
+        self.left(a, part, fill, pace)
+        fee = min(self.machine.liquidation.fee * fill * part, max(a.equity(fill), 0.0))
+        a.cash += side * part * fill - fee
+        self.vault_cash += fee
+        self.maker_size += side * part
+        self.maker_cash -= side * part * fill
+        self.impact -= side * (1.0 - self.machine.book.permanent) * moved
+        self.shift -= side * self.machine.book.permanent * moved
+        if part < a.size:
+            a.size -= part
+            return
+        a.size, cash, a.cash = 0.0, a.cash, 0.0
+        if cash < 0.0:
+            paid = min(-cash, self.fund)
+            if -cash - paid > DUST * self.open_interest and math.isnan(self.exhausted_at):
+                self.exhausted_at = now
+            self.shortfall[side] -= cash
+            self.fund -= paid
+            self.socialised -= -cash - paid
+        else:
+            self.wallet[side] += cash
+
+    def fund_takes(self, a: Account, mark: float) -> bool:
+        rules = self.machine.backstop
+        held = self.vault_size + a.side * a.size
+        own = rules.equity * self.open_interest + self.vault_cash + self.vault_size * mark + a.equity(mark)
+        return a.size <= self.room and own >= rules.margin * abs(held) * mark
+
+    def hand_over(self, a: Account, mark: float, loss_price: float, pace: Pace) -> None:
+        """Close the account against winners at its own zero price, where that is not beyond theirs."""
+        exit_price = a.bankruptcy
+        others = [w for w in self.accounts if w.side == -a.side and not w.condemned and w.size > 0.0 and self.wins(w, mark)]
+        others = [w for w in others if w.side * (exit_price - w.bankruptcy) >= 0.0]
+        others.sort(key=lambda w: (-w.side * w.bankruptcy, w.number))
+        others.sort(key=lambda w: self.priority(w, mark), reverse=True)
+        capacity, wanted = sum(w.size for w in others), a.size
+        took = 0.0
+        for w in others:
+            closed = min(w.size, wanted - took) if self.machine.adl != "pro-rata" else w.size * min(wanted / capacity, 1.0)
+            if closed <= 0.0:
+                continue
+            part = closed / w.size
+            self.wallet[w.side] += part * w.equity(exit_price)
+            self.forgone.append((w.side, closed, exit_price, self.funding_paid))
+            w.cash -= part * w.cash
+            w.size -= closed
+            took += closed
+        if took > 0.0:
+            loss = -took / a.size * a.equity(loss_price)
+            self.left(a, took, None, pace)
+            self.adl_needed += loss
+            self.shortfall[a.side] += loss
+            self.adl_size += took
+            a.cash *= 1.0 - took / a.size
+            a.size = a.size - took if took < a.size * (1.0 - 1e-9) else 0.0
+            if a.size == 0.0:
+                a.cash = 0.0
+
+    def claim(self, pace: Pace, left: list[tuple[Account, float, float | None]]) -> None:
+        """What accounts lose against the reopening value: the shares of each that left, and at what price; None leaves nothing at all."""
+        if not pace.closed:
+            return
+        reopening = self.price * math.exp(self.gap)
+        for account, shares, fill in left:
+            worth = account.equity(reopening) / account.size
+            if worth > 0.0:
+                kept = max(account.equity(fill) / account.size, 0.0) if fill is not None else 0.0
+                self.claims[account.side] += shares * max(worth - kept, 0.0)
 
     def count_premature(self, sales, slices, vaulted) -> None:
         reopening = self.price * math.exp(self.gap)
@@ -603,9 +809,10 @@ class Weekend:
                 self.exhausted_at = now
             if self.machine.adl != "none":
                 self.adl_needed += loss - self.fund
-                taken = self.deleverage(side, mark, losers, loss)
+                taken = self.deleverage(side, mark, losers, self.share_to_spare(losers, shares, fill_of), pace)
                 shares -= taken
                 fill = fill_of(shares)
+        self.claim(pace, [(sale.account, sale.share * sale.account.size, fill) for sale in sales] + [(a, part, fill) for a, part in slices])
         self.settle(side, fill, sales, slices)
         self.maker_size += side * shares
         self.maker_cash -= side * shares * fill
@@ -613,28 +820,35 @@ class Weekend:
         self.impact -= side * (1.0 - self.machine.book.permanent) * moved
         self.shift -= side * self.machine.book.permanent * moved
 
-    def deleverage(self, side: float, mark: float, losers: list[Sale], loss: float) -> float:
+    def share_to_spare(self, losers: list[Sale], shares: float, fill_of) -> float:
+        """Part of the losers that must stay out of the order for the fund to cover the rest at the fill of the smaller order."""
+        size = sum(sale.share * sale.account.size for sale in losers)
+
+        def missing(part: float) -> float:
+            fill = fill_of(shares - part * size)
+            owed = sum(max(-sale.share * sale.account.equity(fill), 0.0) for sale in losers)
+            return (1.0 - part) * owed - self.fund - DUST * self.open_interest
+
+        return optimize.brentq(missing, 0.0, 1.0, xtol=1e-16, rtol=1e-15)
+
+    def deleverage(self, side: float, mark: float, losers: list[Sale], spared: float, pace: Pace) -> float:
         """Close losers against winners at the losers' mean bankruptcy price; the shares closed."""
         size = sum(sale.share * sale.account.size for sale in losers)
-        wanted = (1.0 - self.fund / loss) * size
+        wanted = spared * size
         exit_price = sum(sale.share * sale.account.size * sale.account.bankruptcy for sale in losers) / size
         winners = [
             a
             for a in self.accounts
-            if a.side == -side and not a.condemned and a.size > 0.0 and a.side * (mark - a.entry) > 0.0 and a.equity(exit_price) >= 0.0
+            if a.side == -side and not a.condemned and a.size > 0.0 and self.wins(a, mark) and a.equity(exit_price) >= 0.0
         ]
         # Liquidation priority: the account nearest to its bankruptcy price first.
         winners.sort(key=lambda a: (-a.side * a.bankruptcy, a.number))
-        if self.machine.adl == "queue":
-
-            def rank(a: Account) -> float:
-                return mark / max(a.equity(mark) / a.size, 1e-12 * mark) * a.side * (mark - a.entry) / a.entry
-
-            winners.sort(key=rank, reverse=True)
+        if self.machine.adl != "pro-rata":
+            winners.sort(key=lambda a: self.priority(a, mark), reverse=True)
         capacity = sum(a.size for a in winners)
         left, taken = wanted, min(wanted, capacity)
         for account in winners:
-            closed = min(left, account.size) if self.machine.adl == "queue" else account.size * (taken / capacity)
+            closed = account.size * (taken / capacity) if self.machine.adl == "pro-rata" else min(left, account.size)
             if closed <= 0.0:
                 continue
             part = closed / account.size
@@ -645,11 +859,21 @@ class Weekend:
             account.cash -= part * account.cash
             account.size -= closed
             left -= closed
+        self.claim(pace, [(sale.account, taken / size * sale.share * sale.account.size, None) for sale in losers])
         for sale in losers:
             # This part leaves at its own bankruptcy price: nothing to receive, nothing to pay.
             sale.share *= 1.0 - taken / size
         self.adl_size += taken
         return taken
+
+    def wins(self, a: Account, mark: float) -> bool:
+        """Whether an account may be closed as a winner at this mark."""
+        return self.machine.adl == "crossing" or a.side * (mark - a.entry) > 0.0
+
+    @staticmethod
+    def priority(a: Account, mark: float) -> float:
+        """Leverage times profit, at least zero."""
+        return mark / max(a.equity(mark) / a.size, 1e-12 * mark) * max(a.side * (mark - a.entry) / a.entry, 0.0)
 
     def settle(self, side: float, fill: float, sales: list[Sale], slices) -> None:
         """Give traders what is left, let the fund pay what is missing, and only then collect the fees."""
@@ -781,7 +1005,7 @@ class Weekend:
         open_accounts = sum(a.equity(price) for a in self.accounts)
         makers, vault = self.maker_cash + self.maker_size * price, self.vault_cash + self.vault_size * price
         outsider = self.outsider_cash + self.outsider_size * price
-        return open_accounts + sum(self.wallet.values()) + makers + vault + outsider + self.fund + self.socialised
+        return open_accounts + sum(self.wallet.values()) + makers + vault + outsider + self.fund + self.socialised + self.venue
 
     def imbalance(self) -> float:
         size = sum(a.side * a.size for a in self.accounts) + self.maker_size + self.vault_size + self.outsider_size
@@ -804,6 +1028,7 @@ class Weekend:
             "insurance": self.fund - self.fund_at_start,
             "adl": -sum(gave.values()),
             "socialised": self.socialised,
+            "venue": self.venue,
             "attacker": self.outsider_cash + self.outsider_size * value,
         }
 
@@ -1024,4 +1249,22 @@ def with_newer_rules(rng: np.random.Generator, machine: Machine) -> Machine:
         proxy_oracle(pick(rng, 0.0, rng.uniform(), 1.0), step, wall),
     )
     band = pick(rng, machine.band, machine.band, oracle_band(rng.uniform(0.005, 0.1)))
-    return replace(machine, oracle=oracle, band=band, mark=pick(rng, machine.mark, *NEWER_MARKS))
+    orders = pick(rng, "market", "market", "limit", "zero-price", "zero-price")
+    interval_s, cap = pick(rng, 0.0, 0.0, 30.0, 900.0), pick(rng, math.inf, math.inf, 1.0, 5.0)
+    start = rng.uniform(0.0, 2.0)
+    liquidation, backstop = machine.liquidation, machine.backstop
+    if orders != "market":
+        liquidation = Liquidation(fee=liquidation.fee, orders=orders, order_band=pick(rng, math.inf, rng.uniform(0.005, 0.1)))
+        fund = lp_fund(pick(rng, 0.0, 0.005, 0.1), pick(rng, 0.0, 0.05, 0.5), pick(rng, 2.0 / 3.0, 0.2, 1.0), pick(rng, 1.0, 0.3))
+        backstop = pick(rng, backstop, fund, fund)
+    return replace(
+        machine,
+        oracle=oracle,
+        band=band,
+        mark=pick(rng, machine.mark, *NEWER_MARKS),
+        liquidation=liquidation,
+        backstop=backstop,
+        adl=pick(rng, machine.adl, "crossing"),
+        batch=Batch(interval_s, cap, pick(rng, None, None, (start, start + rng.uniform(0.0, 1.0)))),
+        refund=pick(rng, 0.0, 0.0, rng.uniform(), 1.0),
+    )

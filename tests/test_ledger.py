@@ -19,7 +19,24 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from slow_engine import NEWER, random_accounts, random_case, random_closure, random_gap, random_machine, random_outside, replay, with_newer_rules
 
 import perpkit as pk
-from perpkit import band, book, funding, ledger, liquidation, margin, mark, oracle, orders, value, waterfall
+from perpkit import (
+    band,
+    batch,
+    book,
+    deleverage,
+    funding,
+    ledger,
+    limited,
+    liquidation,
+    margin,
+    mark,
+    oracle,
+    orders,
+    refund,
+    settlement,
+    value,
+    waterfall,
+)
 from perpkit.engine import Tables
 from perpkit.ledger import ANCHOR as SHIFT
 from perpkit.ledger import (
@@ -98,13 +115,15 @@ def interpreted(script: str) -> dict:
 LEAK = """
 import json, math
 import perpkit as pk
-from perpkit import ledger, liquidation, orders
+from perpkit import ledger, limited, liquidation, orders, refund
 
 book = pk.Book(depth_closed=2e5, depth_open=1e6, noise_closed=0.02, follow_closed=2.0, permanent=0.3)
 machine = pk.Machine(
     mark=pk.Mid(), insurance=0.002, adl="pro-rata", book=book, backstop=pk.Backstop(0.03),
-    liquidation=pk.Liquidation(partial_threshold=4e3, fee=0.002, cooldown_s=30.0),
+    liquidation=pk.Liquidation(partial_threshold=4e3, fee=0.002, cooldown_s=30.0), refund=0.5,
 )
+if LIMITED:
+    machine = pk.replace(machine, liquidation=pk.zero_price(fee=0.002), backstop=pk.lp_fund(0.002, 0.3, 0.67))
 accounts = pk.Accounts.sample(n=40, rng=2, leverage_median=12.0, open_interest=1e5)
 closure = pk.Closure(hours=1.0, reopen_minutes=5.0)
 honest, state = ledger.credit, {"calls": 0, "leak": 0}
@@ -117,7 +136,7 @@ def weekend(leak):
     state.update(calls=0, leak=leak)
     return pk.simulate(machine, accounts, closure, gap=-0.15, rng=4, orders=pk.Orders((0.2,), (2e4,), (0.6, 1.05), position=-1e4))
 
-ledger.credit = liquidation.credit = orders.credit = credit
+ledger.credit = liquidation.credit = limited.credit = refund.credit = orders.credit = credit
 run = weekend(0)
 payments = state["calls"]
 noticed = 0
@@ -130,10 +149,14 @@ print(json.dumps({"payments": payments, "noticed": noticed, "kinds": sorted(set(
 """
 
 
-def test_one_cent_lost_in_any_payment_is_noticed():
-    found = interpreted(LEAK)
+@pytest.mark.parametrize(
+    ("limits", "kinds"),
+    [(False, {"liquidation", "partial", "backstop", "adl", "insurance", "order"}), (True, {"liquidation", "backstop", "adl", "order"})],
+)
+def test_one_cent_lost_in_any_payment_is_noticed(limits, kinds):
+    found = interpreted(f"LIMITED = {limits}" + LEAK)
     assert found["payments"] > 20
-    assert {"liquidation", "partial", "backstop", "adl", "insurance", "order"} <= set(found["kinds"])
+    assert kinds <= set(found["kinds"])
     assert abs(found["balance"]) < 1e-4  # the same weekend without a leak is in order
     assert found["noticed"] == found["payments"]
 
@@ -204,6 +227,25 @@ def _sent(r: np.random.Generator) -> tuple:
     return state, _LIMITS, r.normal(0.0, 1e6), r.choice([0.0, 0.5, 1.0]), 250.0, r.exponential(1e7), 0.0005, 1.0, np.zeros((2, len(EVENT_FIELDS)))
 
 
+def _sorted_table(r: np.random.Generator) -> np.ndarray:
+    table = _table(r)
+    table[ENTRY] = 250.0 * np.exp(r.normal(0.0, 0.2, 13))
+    margin.prefix_sums.py_func(table)
+    return table
+
+
+def _sums(r: np.random.Generator) -> tuple:
+    table = _sorted_table(r)
+    start, stop = sorted(r.integers(0, 13, 2))
+    return table[BETA], table[ALL_Q], table[ALL_QB], int(start), int(stop)
+
+
+def _sold(r: np.random.Generator) -> tuple:
+    """A side with its four edges and two single accounts, as an order of it is settled."""
+    edges = [int(e) for e in sorted(r.integers(0, 13, 4))]
+    return _sorted_table(r), *edges, r.random(), np.column_stack([r.exponential(5.0, 3), r.normal(200.0, 30.0, 3)]), 2
+
+
 RULES = {
     book.push: lambda r: (r.exponential(1e6), r.choice([math.inf, r.exponential(1e6)]), r.normal(0.5, 0.5)),
     book.anchor_path: lambda r: (r.normal(0, 0.05, 30), 20, r.random(), 0.01, r.random(), 0.02, r.normal(size=(30, 2)), np.zeros(30)),
@@ -214,6 +256,29 @@ RULES = {
     mark.target_mark: lambda r: (int(r.integers(0, 4)), *_prices(r, 4), r.normal(), np.array([r.random(), 0.0])),
     mark.clamped_basis: lambda r: (*_prices(r, 2), 0.02),
     mark.averaged_mark: lambda r: _averaged(r, int(r.integers(5, 9))),
+    batch.due: lambda r: (10.0 * r.random(), r.random(), r.choice([0.0, r.random()]), *np.sort(10.0 * r.random(2))),
+    refund.harm_of: lambda r: _prices(r, 3),
+    refund.harm: lambda r: (*_sums(r), r.normal(200.0, 30.0), r.choice([-math.inf, r.normal(200.0, 30.0)])),
+    refund.pay_refunds: lambda r: (r.random(STATE), r.random()),
+    settlement.above: lambda r: (*_sums(r), r.normal(200.0, 30.0)),
+    settlement.losses: lambda r: (*_sold(r), r.normal(200.0, 30.0)),
+    settlement.proceeds: lambda r: (*_sold(r), *np.sort(r.normal(200.0, 30.0, 2)), r.random(), r.random()),
+    settlement._range: lambda r: (*_sums(r), *np.sort(r.normal(200.0, 30.0, 2)), r.random(), r.random()),
+    limited.fillable: lambda r: (
+        r.exponential(5.0), *_prices(r, 1), r.normal(240.0, 20.0), float(r.choice([-1.0, 1.0])), r.choice([math.inf, 1e4]), 1e-3, r.random()
+    ),
+    deleverage.copy_table: lambda r: (_table(r), np.zeros((margin.ROWS, 13))),
+    deleverage.ranking: lambda r: (
+        _sorted_table(r), int(r.integers(0, 12)), float(r.choice([-1.0, 1.0])), *_prices(r, 1), r.normal(), int(r.integers(1, 4))
+    ),
+    deleverage.cross: lambda r: (_sorted_table(r), r.permutation(12)[:7], r.normal(200.0, 30.0), int(r.integers(1, 4)), r.exponential(10.0)),
+    deleverage.close_winners: lambda r: (
+        _sorted_table(r), np.zeros((margin.ROWS, 13)), False, int(r.integers(0, 12)), float(r.choice([-1.0, 1.0])), *_prices(r, 1), r.normal(),
+        r.normal(200.0, 30.0), int(r.integers(1, 4)), r.exponential(10.0),
+    ),
+    deleverage.spared_share: lambda r: (
+        *_sold(r), 60.0, 30.0 * r.random(), *_prices(r, 1), 1.0, r.normal(), 1e5, 1e-3, 0.3, r.exponential(10.0)
+    ),
     band.anchor_after: lambda r: (*_prices(r, 1), float(r.integers(0, 3)), float(r.integers(0, 3)), *_prices(r, 1), 0.03, 0.9, 2.0),
     band.within: lambda r: (*_prices(r, 2), 0.02),
     oracle.impact_difference: lambda r: _prices(r, 3),
@@ -236,9 +301,9 @@ RULES = {
 
 
 def test_no_compiled_rule_is_left_out():
-    modules = (band, book, funding, margin, mark, oracle, orders, value, waterfall)
+    modules = (band, batch, book, deleverage, funding, margin, mark, oracle, orders, refund, settlement, value, waterfall)
     found = {f for m in modules for _, f in inspect.getmembers(m) if hasattr(f, "py_func") and f.py_func.__module__ == m.__name__}
-    assert found == set(RULES)
+    assert found | {limited.fillable} == set(RULES)
 
 
 @pytest.mark.parametrize("compiled", RULES, ids=lambda f: f"{f.py_func.__module__}.{f.py_func.__name__}")
@@ -326,6 +391,7 @@ class Waterfall(RuleBasedStateMachine):
             log = events[: int(self.st[EVENTS])]
             assert after == pytest.approx(self.price * math.exp(self.free + self.st[IMPACT] + self.st[SHIFT]), rel=1e-12)
             self.nobody_over_collected(me, before, log)
+            self.the_fund_is_spent_before_winners_give_more(log)
             self.slices_leave_what_they_must(me, held, log)
             self.winners_keep_their_equity(1 - me, before, sizes[1 - me], log)
         for me in range(2):
@@ -346,6 +412,11 @@ class Waterfall(RuleBasedStateMachine):
         if st_[SOCIALISED] < before[SOCIALISED] - self.cent:
             # Only a fund that pays all it has may leave losses to everybody; what it holds now are the fees of this very order.
             assert log[log[:, LOG["kind"]] == liquidation.INSURANCE, LOG["loss"]].sum() == pytest.approx(before[FUND], abs=self.cent)
+
+    def the_fund_is_spent_before_winners_give_more(self, log: np.ndarray) -> None:
+        """Deleveraging is sized so that the fund pays all it has."""
+        if (log[:, LOG["kind"]] == ADL_EVENT).any() and self.machine.liquidation.fee == 0.0:
+            assert self.st[FUND] <= self.cent, "winners gave what the fund could have paid"
 
     def slices_leave_what_they_must(self, me: int, held: list[tuple[float, float]], log: np.ndarray) -> None:
         """A slice takes its share of the size; its fee takes no more than the equity at the fill."""
@@ -374,7 +445,7 @@ class Waterfall(RuleBasedStateMachine):
         hit = np.flatnonzero(taken)
         assert hit.min() >= before[FIRST_ALIVE + them], "a condemned account was used as a winner"
         assert taken.sum() == pytest.approx(deleveraged[0, LOG["size"]], rel=1e-9)
-        assert (sign * (self.mark - table[ENTRY, hit]) > 0.0).all(), "a loser was deleveraged"
+        assert self.machine.adl == "crossing" or (sign * (self.mark - table[ENTRY, hit]) > 0.0).all(), "a loser was deleveraged"
         assert (exit_y - table[BETA, hit] >= -1e-9 * self.price).all(), "a winner was closed below its bankruptcy price"
         owed = (taken[hit] * (exit_y - table[BETA, hit])).sum()
         assert self.st[TRADER_CASH + them] - before[TRADER_CASH + them] == pytest.approx(owed, rel=1e-6, abs=self.cent)

@@ -30,6 +30,19 @@ def liquidation_price(entry, leverage, maintenance, side: str = "long", funding=
     return plain(zero / (1.0 - sign_of(side) * _maintenance(maintenance)))
 
 
+def zero_price(mark, maintenance, equity, requirement, side: str = "long"):
+    """Price at which selling any part of a position leaves equity over maintenance as it was, USD.
+
+    ``mark (1 - side maintenance equity / requirement)`` with the position's rate ``maintenance``, the account's ``equity`` and its whole
+    maintenance ``requirement`` in USD (Lighter, liquidations page, read 2026-10). A trade of d shares there changes equity by
+    ``side d (price - mark)`` and the requirement by ``-maintenance mark d``, in the proportion of the two. With one position the
+    requirement is ``maintenance * mark * size``, and the zero price its bankruptcy price.
+    """
+    needed = positive("requirement", requirement, "the maintenance requirement in USD")
+    ratio = finite("equity", equity, "USD") / needed
+    return plain(positive("mark", mark, "the mark in USD") * (1.0 - sign_of(side) * _maintenance(maintenance) * ratio))
+
+
 def protected_leverage(bound, maintenance, side: str = "long"):
     """Largest leverage at entry that cannot be liquidated while the mark stays within ``bound`` of the entry price.
 
