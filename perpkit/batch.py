@@ -47,7 +47,7 @@ class Batch:
 
 
 @compiled
-def due(hours: float, length: float, interval: float, halt_from: float, halt_to: float) -> bool:
+def batch_ends(hours: float, length: float, interval: float, halt_from: float, halt_to: float) -> bool:
     """Whether a batch ends in the ``length`` hours up to ``hours``, and the sequencer is running. All hours since the close."""
     if halt_from - 1e-9 <= hours < halt_to - 1e-9:
         return False

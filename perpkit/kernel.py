@@ -14,7 +14,7 @@ import numpy as np
 
 from perpkit._compile import compiled
 from perpkit.arbitrage import quote
-from perpkit.batch import due
+from perpkit.batch import batch_ends
 from perpkit.funding import hourly_rate
 from perpkit.ledger import (
     ADL_NEEDED,
@@ -349,7 +349,7 @@ def run_block(
                 hours = (elapsed + (k + 1) * ticks) * update_length
                 condemned = (mark < lowest or mark > highest) and (not closed or rules.oracle != NONE)
                 if condemned and not prompt:
-                    condemned = due(hours, pace[row, HOURS], rules.batch_h, rules.halt_from, rules.halt_to)
+                    condemned = batch_ends(hours, pace[row, HOURS], rules.batch_h, rules.halt_from, rules.halt_to)
                 if condemned:
                     st[IMPACT], st[ANCHOR], st[BATCH_USED] = impact, shift, 0.0
                     st[GENERATION] = run_length if tick == last_tick + 1 else 0.0

@@ -256,7 +256,7 @@ RULES = {
     mark.target_mark: lambda r: (int(r.integers(0, 4)), *_prices(r, 4), r.normal(), np.array([r.random(), 0.0])),
     mark.clamped_basis: lambda r: (*_prices(r, 2), 0.02),
     mark.averaged_mark: lambda r: _averaged(r, int(r.integers(5, 9))),
-    batch.due: lambda r: (10.0 * r.random(), r.random(), r.choice([0.0, r.random()]), *np.sort(10.0 * r.random(2))),
+    batch.batch_ends: lambda r: (10.0 * r.random(), r.random(), r.choice([0.0, r.random()]), *np.sort(10.0 * r.random(2))),
     refund.harm_of: lambda r: _prices(r, 3),
     refund.harm: lambda r: (*_sums(r), r.normal(200.0, 30.0), r.choice([-math.inf, r.normal(200.0, 30.0)])),
     refund.pay_refunds: lambda r: (r.random(STATE), r.random()),
