@@ -6,6 +6,7 @@ judge the other.
 """
 
 from perpkit import (
+    architectures,
     attack,
     base,
     cascade,
@@ -65,9 +66,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Accounts", "Backstop", "Band", "BaseCase", "BasisMark", "Batch", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding",
     "ImpactMedian", "LastMedian", "LedgerError", "Liquidation", "Liquidity", "LocalMedian", "Machine", "Margin", "Mark", "Median", "Mid",
-    "Misprint", "OUTCOMES", "Oracle", "OracleMark", "Orders", "POCKETS", "Pool", "Report", "RuleError", "Run", "Value", "attack", "base",
-    "base_case", "cascade", "closures", "credible", "cut_leverage", "cut_size", "data", "decaying_oracle", "discovery", "drag", "ensemble",
-    "episodes", "estimate", "frozen_oracle", "gaps", "impact_oracle", "last_oracle", "level_oracle", "limit_only", "lp_fund", "makers",
-    "mark_rule", "no_band", "no_oracle", "oracle_band", "phase", "plots", "pool", "proxy_oracle", "ratchet", "reduced", "reference", "replace",
-    "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue", "venues", "zero_price",
+    "Misprint", "OUTCOMES", "Oracle", "OracleMark", "Orders", "POCKETS", "Pool", "Report", "RuleError", "Run", "Value", "architectures",
+    "attack", "base", "base_case", "cascade", "closures", "credible", "cut_leverage", "cut_size", "data", "decaying_oracle", "discovery",
+    "drag", "ensemble", "episodes", "estimate", "frozen_oracle", "gaps", "impact_oracle", "last_oracle", "level_oracle", "limit_only",
+    "lp_fund", "makers", "mark_rule", "no_band", "no_oracle", "oracle_band", "phase", "plots", "pool", "proxy_oracle", "ratchet",
+    "reduced", "reference", "replace", "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue", "venues",
+    "zero_price",
 ]  # fmt: skip

@@ -91,12 +91,17 @@ def _free_paths(gaps, news, news_at, pull, bridge_noise, open_noise, pace, norma
         )  # fmt: skip
 
 
+_PAYER = {"insurance": "insurance", "adl": "winners", "socialised": "everybody", "backstop": "backstop"}
+"""Who pays the loss of an event, by kind."""
+
+
 class Tables:
     """One machine as the kernel reads it. Holds the work arrays of one thread, so each block makes its own."""
 
     outcomes = kernel.OUTCOMES
     pockets = POCKETS
     kinds = KINDS
+    payers = _PAYER
 
     @staticmethod
     def check(machine: Machine, accounts: Accounts) -> None:
@@ -389,7 +394,7 @@ def simulate(
     verify(out, machine, seed, weekend)
     outcome = pd.Series(out[0], index=list(tables.outcomes), name=machine.name)
     ledger = outcome[list(tables.pockets)] * accounts.open_interest
-    return Run(_path(trace, tables.start(), machine.name, closure), _events(log[:count], tables.kinds), ledger.rename_axis("pocket"), outcome)
+    return Run(_path(trace, tables.start(), machine.name, closure), _events(log[:count], tables.kinds, tables.payers), ledger.rename_axis("pocket"), outcome)
 
 
 def _path(trace: np.ndarray, start: dict[str, float], name: str, closure: Closure) -> xr.Dataset:
@@ -403,14 +408,11 @@ def _path(trace: np.ndarray, start: dict[str, float], name: str, closure: Closur
     return xr.Dataset(data, coords=clock, attrs={"machine": name, "hours": closure.hours})
 
 
-_PAYER = {"insurance": "insurance", "adl": "winners", "socialised": "everybody", "backstop": "backstop"}
-
-
-def _events(log: np.ndarray, kinds: tuple[str, ...]) -> pd.DataFrame:
+def _events(log: np.ndarray, kinds: tuple[str, ...], payers: dict[str, str]) -> pd.DataFrame:
     frame = pd.DataFrame(log, columns=list(EVENT_FIELDS))
     frame["kind"] = [kinds[int(k)] for k in frame["kind"]]
     frame["side"] = np.where(frame["side"] > 0, "long", "short")
     frame["accounts"], frame["generation"] = frame["accounts"].astype(int), frame["generation"].astype(int)
     frame.loc[frame["kind"] == "re-anchor", "generation"] = 0
-    frame["payer"] = [_PAYER.get(kind, "") for kind in frame["kind"]]
+    frame["payer"] = [payers.get(kind, "") for kind in frame["kind"]]
     return frame

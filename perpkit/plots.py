@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import matplotlib.patheffects
@@ -32,7 +32,8 @@ WIDTH = 5.2
 """Inches. Text of 9.5 points then stays legible on a phone and does not shout on a desktop."""
 POCKET_NAMES = {
     "longs": "longs", "shorts": "shorts", "makers": "makers", "backstop": "backstop vault", "insurance": "insurance fund", "adl": "ADL'd winners",
-    "socialised": "socialised", "venue": "venue's refund", "attacker": "attacker",
+    "socialised": "socialised", "venue": "venue's refund", "attacker": "attacker", "junior": "pool, junior", "senior": "pool, senior",
+    "hedge": "hedge's other side", "protocol": "protocol", "informed": "informed flow", "capped": "capped gains", "frozen": "owed, frozen",
 }  # fmt: skip
 
 _STYLE = {
@@ -149,7 +150,7 @@ def weekend(run: Run, minutes: float = 3.0, prices: tuple[str, ...] = ("V", "P",
     axes[1, 0].annotate("phantom solvency", (0.03, 0.75), xycoords="axes fraction", color=SERIES[0], va="top", fontweight="bold")
     bars = fig.add_subplot(grid[2, :])
     ledger = run.ledger / 1e6
-    order = [p for p in POCKETS if abs(ledger[p]) > 5e-4 * abs(ledger).max()]
+    order = [p for p in ledger.index if abs(ledger[p]) > 5e-4 * abs(ledger).max()]
     bars.bar(range(len(order)), ledger[order], color=[SERIES[1] if ledger[p] < 0 else SERIES[2] for p in order], width=0.6)
     for k, p in enumerate(order):
         up = ledger[p] >= 0
@@ -221,14 +222,30 @@ def phase_diagram(ds: xr.Dataset, wall: np.ndarray | None = None, places: Mappin
     return fig
 
 
-def who_pays(ax: Axes, shares: Mapping[str, Mapping[str, float]], pockets: tuple[str, ...] = POCKETS[:-1]) -> None:
-    """Stacked bars, one a machine: what each pocket lost (left of zero) and gained, per cent of open interest."""
-    pockets = tuple(p for p in pockets if p != "venue" or any(ledger[p] for ledger in shares.values()))  # hardly any venue refunds
-    palette = dict(zip(POCKETS, ("#0072B2", "#009E73", "#0d9488", "#8b5cf6", "#D55E00", "#CC79A7", "#e11d48", "#a16207", "#64748b"), strict=True))
+_POCKET_COLOURS = dict(
+    zip(
+        POCKET_NAMES,
+        ("#0072B2", "#009E73", "#0d9488", "#8b5cf6", "#D55E00", "#CC79A7", "#e11d48", "#a16207", "#64748b",
+         "#38bdf8", "#E69F00", "#84cc16", "#9ca3af", "#78350f", "#d8b4fe", "#9d174d"),
+        strict=True,
+    )
+)  # fmt: skip
+
+
+def who_pays(ax: Axes, shares: Mapping[str, Mapping[str, float]], pockets: Sequence[str] | None = None) -> None:
+    """Stacked bars, one a machine: what each pocket lost (left of zero) and gained, per cent of open interest.
+
+    By default the pockets of a book, and of the others (a refund, an attacker's, a pool's) those that anything passed through.
+    """
+    if pockets is None:
+        usual = [p for p in POCKETS if p not in ("venue", "attacker")]
+        others = [p for p in POCKET_NAMES if p not in usual and any(abs(ledger.get(p, 0.0)) > 5e-5 for ledger in shares.values())]
+        pockets = (*usual, *others)
+    palette = _POCKET_COLOURS
     for row, ledger in enumerate(shares.values()):
         left, right = 0.0, 0.0
         for pocket in pockets:
-            amount = 100 * ledger[pocket]
+            amount = 100 * ledger.get(pocket, 0.0)
             if amount < 0:
                 ax.barh(row, amount, left=left, color=palette[pocket], height=0.62)
                 left += amount

@@ -471,12 +471,13 @@ class Weekend:
             cut += lost
             claims[s] = max(sum(max(a.profit(end) - self.carry_paid[s] * a.size, 0.0) for a in winners) - lost, 0.0)
         result += cut
+        left = sum(claims.values())
         if result < -self.pool_value:
             cut += -self.pool_value - result
+            left = max(left + self.pool_value + result, 0.0)
             result = -self.pool_value
-        unpaid = 0.0
-        if not math.isinf(m.payouts.daily):
-            unpaid = max(sum(claims.values()) - max(m.payouts.daily * self.pool_value + self.realised, 0.0), 0.0)
+        cash = max(min(m.payouts.daily, 1.0) * self.pool_value + self.realised, 0.0)
+        unpaid = max(left - cash, 0.0)
         kept = {1.0: 0.0, -1.0: 0.0}
         for side, size, price, carry in self.deleveraged:
             kept[side] += side * size * (end - price) - size * (self.carry_paid[side] - carry)

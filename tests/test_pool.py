@@ -297,6 +297,15 @@ def test_a_daily_brake_freezes_winning_closes_and_nothing_else():
     assert outcome(pk.Pool(feed=SHUT, payouts=pool.Payouts(daily=0.021)), twins(), -0.12)["frozen"] == 0.0
 
 
+def test_a_hedged_pool_may_owe_more_than_it_has():
+    """A 2x long of 250 against a pool of 10, fully hedged, +12 %: 30 are owed and 10 are there; the hedge's 30 come with the next settlement."""
+    small = pool.Tranches(0.0, 0.04)
+    got = outcome(pk.Pool(feed=SHUT, tranches=small, hedge=pool.Hedge(1.0)), one(1, 2.0), 0.12)
+    assert (got["longs"], got["frozen"], got["senior"], got["socialised"]) == pytest.approx((10.0, 20.0, 0.0, 0.0))
+    bare = outcome(pk.Pool(feed=SHUT, tranches=small), one(1, 2.0), 0.12)  # without it they are lost
+    assert (bare["longs"], bare["frozen"], bare["senior"], bare["socialised"]) == pytest.approx((30.0, 0.0, -10.0, -20.0))
+
+
 def test_a_haircut_pays_every_winner_the_same_share():
     """One-sided shorts of 2 shares, -12 %: profit 60 against 0.2 * 125 = 25 behind the side: 25 are paid, 35 are cut."""
     got = outcome(pk.Pool(feed=SHUT, tranches=pool.Tranches(0.0, 0.5), payouts=pool.Payouts(paid_up_to=0.2)), one(-1, 2.0), -0.12)

@@ -25,6 +25,7 @@ class PoolTables:
     outcomes = kernel.OUTCOMES
     pockets = EVERY_POCKET
     kinds = exits.KINDS
+    payers = dict.fromkeys(exits.KINDS, "pool") | {"adl": "winners"}
 
     def __init__(self, machine: Pool, accounts: Accounts, closure: Closure) -> None:
         self.machine, self.closure = machine, closure

@@ -156,31 +156,32 @@ def settle_up(accounts, held, whole, gains, st: np.ndarray, rules, start: float,
     """Change of each pocket of ``EVERY_POCKET`` from Friday to the end of the window, USD, everything open valued at ``end``; the pool's
     hedge result that is still to be settled.
 
-    Winners are shown as they would be without the limits on what they are paid, and the limits in pockets of their own; only what is owed
+    What is frozen is reckoned as if every winner closed now and no loser did: the pool pays out of what it has and what it has collected, up to
+    the brake; its hedge is settled later, and open losses are no cash. Winners are shown as they would be without the limits on what they are paid, and the limits in pockets of their own; only what is owed
     and frozen is taken from a side, for it may come yet. What closed winners early (``adl``) is valued as in the book's ledger.
 
     ``gains`` has each side's size times the distance of entry from the last print, shape (2,).
     """
     out[:] = 0.0
     result = pool_result(st, end)
-    limit, unpaid_from = rules.paid_up_to * rules.side_value, max(rules.daily * rules.pool_value + st[REALISED], 0.0)
+    limit, cash = rules.paid_up_to * rules.side_value, max(min(rules.daily, 1.0) * rules.pool_value + st[REALISED], 0.0)
     most = (whole[0, 0] + whole[1, 0]) * abs(end - start) + gains[0] + gains[1]  # no more than this can be claimed
     cut = 0.0
     claims = np.zeros(2)
     for me in range(2):
         gained = side_profit(st, me, end)
-        if gained > limit or most > unpaid_from:
+        if gained > limit or most > cash:
             profit, claims[me] = winners_claims(accounts, held, st, me, end)
             if gained > limit:
                 lost = (1.0 - limit / gained) * profit
                 cut += lost
                 claims[me] = max(claims[me] - lost, 0.0)
     result += cut
-    if result < -rules.pool_value:  # the pool has no more
-        cut += -rules.pool_value - result
-        result = -rules.pool_value
     owed = claims[0] + claims[1]
-    unpaid = max(owed - unpaid_from, 0.0)
+    lost = max(-rules.pool_value - result, 0.0)  # the pool has no more
+    result += lost
+    cut += lost
+    unpaid = max(max(owed - lost, 0.0) - cash, 0.0)
     given_up = 0.0
     for me in range(2):
         sign = 1.0 - 2.0 * me

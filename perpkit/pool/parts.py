@@ -232,7 +232,7 @@ class Payouts:
     max_gain : gain at which an account is closed, as a multiple of its collateral; the fill is at that level even if the oracle is past it
         (Ostium, gTrade v6.1: 9; Avantis equities: 10).
     daily : most the pool pays out net on the reopening day, as a share of the pool; what winners claim beyond is frozen, owed and not paid
-        (gTrade's and Ostium's brake).
+        (gTrade's and Ostium's brake). Above 1 only what the pool has holds it back.
     adl_above, adl_to : profit of a side, as a share of the pool's part behind that side, above which winners are closed pro rata at the
         oracle, and down to which (GMX v2; the choice of accounts is the keeper's there).
     paid_up_to : share of the same beyond which every winner's profit is cut pro rata (GMX v2).
