@@ -27,6 +27,7 @@ from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
 from perpkit.mark import Mid
 from perpkit.oracle import frozen_oracle
+from perpkit.pool import Feed, Fees, Pool, PoolMargin
 from perpkit.value import Value
 
 KINDS = ("relative", "absolute", "printed", "sampled", "apart", "none")
@@ -258,3 +259,45 @@ def beyond_margin(gaps: np.ndarray, leverage: float, side: str = "long") -> Esti
     machine = Machine(oracle=frozen_oracle(), funding=_QUIET, margin=Margin(leverage), book=replace(_STILL, follow_closed=0.0), adl="none")
     position = Accounts([1 if side == "long" else -1], [1.0], [250.0], [250.0 / leverage])
     return estimate(ensemble(machine, position, Closure(1.0, reopen_minutes=1.0), gaps)["shortfall"].isel(machine=0))
+
+
+def pool_trigger(margin: PoolMargin, leverage: float, side: str = "long") -> float:
+    """Adverse move of the first print, as a share of entry, at which the pool engine liquidates a position held through a closure: found by
+    halving, to 1e-9. Compare :func:`perpkit.theory.pool_liquidation_distance`."""
+    sign = 1 if side == "long" else -1
+    machine, position = Pool(feed=Feed("none", 0.0, 0.0), margin=margin), Accounts([sign], [1.0], [250.0], [250.0 / leverage])
+    low, high = 0.0, 1.0 / leverage
+    while high - low > 1e-9:
+        move = 0.5 * (low + high)
+        run = simulate(machine, position, Closure(1.0, closed_step_s=3600.0, update_s=3600.0, reopen_minutes=60.0), gap=math.log1p(-sign * move))
+        low, high = (low, move) if run.outcome["liquidated_open"] > 0.0 else (move, high)
+    return high
+
+
+def pool_and_book(n: int, rng: int) -> dict[str, float]:
+    """Largest difference over ``n`` weekends between a pool and a book where nothing rubs: a live price, no spread, no fee, no depth to speak of.
+
+    Traders at up to 20x are liquidated by both, at the same margin, closed and open. By outcome, shares of open interest; ``"pool"`` is how
+    far the pool's own gain is from minus that of its traders, and ``"liquidated"`` the largest share liquidated, so that something happened.
+    """
+    margin = 0.025
+    book = Machine(mark=Mid(), book=_STILL, funding=_QUIET, margin=Margin(20.0, margin), adl="none")
+    pool = Pool(feed=Feed("live", 0.0, 0.0), margin=PoolMargin(20.0, maintenance=margin))
+    people, closure = Accounts.sample(200, rng, leverage_median=8.0), Closure(3.0, value=Value(sd=0.05, open_vol=0.02))
+    gaps = 0.06 * np.random.default_rng(rng).standard_normal(n)
+    found = ensemble({"book": book, "pool": pool}, people, closure, gaps, rng=rng)
+    compared = ("longs", "shorts", "shortfall", "premature", "liquidated_closed", "liquidated_open", "phantom")
+    apart = {name: float(abs(found[name].sel(machine="book") - found[name].sel(machine="pool")).max()) for name in compared}
+    own = found.sel(machine="pool")
+    apart["pool"] = float(abs(own["junior"] + own["senior"] + own["longs"] + own["shorts"]).max())
+    return apart | {"liquidated": float((own["liquidated_closed"] + own["liquidated_open"]).max())}
+
+
+def stale_take(gaps: np.ndarray, fee: float) -> Estimate:
+    """Mean gain, per unit of notional, of traders who know the value and may trade with a pool at Friday's price for a ``fee``.
+
+    ``gaps`` are log returns. Compare :func:`perpkit.theory.stale_option` with ``of="log"``.
+    """
+    stale = Pool(feed=Feed("frozen", 0.0, 0.0), fees=Fees(open=fee), informed=1.0, margin=PoolMargin(1.0))
+    pair = Accounts([1, -1], [1.0, 1.0], [250.0, 250.0], [250.0, 250.0])
+    return estimate(ensemble(stale, pair, Closure(1.0, reopen_minutes=1.0), gaps)["informed"].isel(machine=0))

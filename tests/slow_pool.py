@@ -580,3 +580,15 @@ def random_pool_case(seed: int):
         value=pk.Value(news_share=float(rng.choice([0.0, 0.5, 1.0])), sd=0.06, open_vol=0.05 * rng.random()),
     )  # fmt: skip
     return random_pool(rng, accounts, cap), accounts, closure, float(rng.choice([1.0, -1.0]) * rng.gamma(1.5, 0.06))
+
+
+def two_pools(seeds) -> float:
+    """Largest difference between the two engines over random weekends, any outcome, in its own unit."""
+    worst = 0.0
+    for seed in seeds:
+        machine, accounts, closure, gap = random_pool_case(seed)
+        fast, slow = pk.simulate(machine, accounts, closure, gap, rng=seed).outcome, replay(machine, accounts, closure, gap, seed=seed).outcome
+        for name, value in slow.items():
+            if not (math.isnan(value) and math.isnan(fast[name])):
+                worst = max(worst, abs(value - fast[name]) if abs(value - fast[name]) >= 0.0 else math.inf)
+    return worst

@@ -4,9 +4,9 @@
 ``engine`` joins them to :func:`perpkit.simulate` and :func:`perpkit.ensemble`, on the same shocks as any machine with a book.
 """
 
-from perpkit.pool.carry import Carry
+from perpkit.pool.carry import Carry, borrowing, next_rate
 from perpkit.pool.engine import PoolTables
-from perpkit.pool.impact import Impact, imbalance_impact, no_impact, skew_impact
+from perpkit.pool.impact import Impact, closing_cost, imbalance_impact, no_impact, skew_impact
 from perpkit.pool.kernel import OUTCOMES
 from perpkit.pool.ledger import EVERY_POCKET, POOL_POCKETS
 from perpkit.pool.machine import Pool
@@ -24,6 +24,7 @@ from perpkit.pool.parts import (
 )
 
 __all__ = [
-    "Carry", "EVERY_POCKET", "Feed", "Fees", "Hedge", "Impact", "OUTCOMES", "POOL_POCKETS", "Payouts", "Pool", "PoolMargin", "PoolTables", "Stop",
-    "Tranches", "imbalance_impact", "loss_of_collateral", "no_impact", "share_of_maximum", "share_of_notional", "skew_impact",
+    "Carry", "EVERY_POCKET", "Feed", "Fees", "Hedge", "Impact", "OUTCOMES", "POOL_POCKETS", "Payouts", "Pool", "PoolMargin", "PoolTables",
+    "Stop", "Tranches", "borrowing", "closing_cost", "imbalance_impact", "loss_of_collateral", "next_rate", "no_impact", "share_of_maximum",
+    "share_of_notional", "skew_impact",
 ]  # fmt: skip
