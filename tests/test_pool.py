@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from slow_pool import random_pool_case, replay
+from slow_pool import random_pool_case, replay, two_pools
 from test_ledger import interpreted
 
 import perpkit as pk
-from perpkit import pool
+from perpkit import pool, validation
 from perpkit.pool import carry, impact, kernel
 
 DEEP = pk.Book(depth_open=math.inf, depth_closed=math.inf, half_spread_open=0.0, half_spread_closed=0.0, follow_open=math.inf, follow_closed=math.inf)
@@ -103,6 +103,59 @@ def test_the_slow_twin_agrees_on_random_weekends():
         for name in seen:
             seen[name] += abs(fast.outcome[name]) > 1e-6
     assert min(seen.values()) >= 10, seen  # otherwise too little happened to disagree
+
+
+WRONG = {
+    "spread": lambda m: {"feed": pk.replace(m.feed, half_spread_open=m.feed.half_spread_open + 1e-3)},
+    "delay": lambda m: {"feed": pk.replace(m.feed, delay_minutes=m.feed.delay_minutes + 0.5)},
+    "trigger": lambda m: {"feed": pk.replace(m.feed, trigger="mid" if m.feed.trigger == "fill" else "fill")},
+    "impact": lambda m: {"impact": pool.no_impact()},
+    "cushion": lambda m: {"margin": pk.replace(m.margin, cushion=0.5 * m.margin.cushion + 0.001)},
+    "allowed loss": lambda m: {"margin": pk.replace(m.margin, loss=1.0, loss_high=1.0)},
+    "who keeps the rest": lambda m: {"margin": pk.replace(m.margin, forfeits=not m.margin.forfeits)},
+    "the closed rule": lambda m: {"margin_closed": None},
+    "borrowing": lambda m: {"carry": pk.replace(m.carry, base=m.carry.base + 1e-4)},
+    "the funding rate": lambda m: {"carry": pk.replace(m.carry, velocity=0.0)},
+    "who is charged": lambda m: {"carry": pk.replace(m.carry, larger_only=not m.carry.larger_only)},
+    "closing fee": lambda m: {"fees": pk.replace(m.fees, close=m.fees.close + 1e-3)},
+    "whose fees": lambda m: {"fees": pk.replace(m.fees, to_pool=1.0 - m.fees.to_pool)},
+    "guarantee": lambda m: {"stop": None if m.stop is None else pk.replace(m.stop, guaranteed=not m.stop.guaranteed)},
+    "tranches": lambda m: {"tranches": pk.replace(m.tranches, junior=0.5 * m.tranches.junior)},
+    "hedge": lambda m: {"hedge": pk.replace(m.hedge, share=0.0)},
+    "the hedge's delay": lambda m: {"hedge": pk.replace(m.hedge, delay_minutes=m.hedge.delay_minutes + 1.0)},
+    "largest gain": lambda m: {"payouts": pk.replace(m.payouts, max_gain=2.0 * m.payouts.max_gain)},
+    "daily brake": lambda m: {"payouts": pk.replace(m.payouts, daily=math.inf)},
+    "deleveraging": lambda m: {"payouts": pk.replace(m.payouts, adl_above=math.inf, adl_to=None)},
+    "haircut": lambda m: {"payouts": pk.replace(m.payouts, paid_up_to=math.inf)},
+    "forced cut": lambda m: {"overnight_leverage": math.inf},
+    "how it is cut": lambda m: {"overnight": "close" if m.overnight == "reduce" else "reduce"},
+    "refund": lambda m: {"refund": 0.0},
+    "informed flow": lambda m: {"informed": 0.5 * m.informed},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_twin_notices_a_wrong_rule(name):
+    """One rule of the twin is another: somewhere in 150 weekends it shows."""
+    for seed in range(150):
+        machine, accounts, closure, gap = random_pool_case(seed)
+        other = pk.replace(machine, **WRONG[name](machine))
+        if other == machine:
+            continue
+        fast = pk.simulate(machine, accounts, closure, gap, rng=seed).outcome
+        slow = replay(other, accounts, closure, gap, seed=seed).outcome
+        if any(abs(slow[key] - fast[key]) > 1e-6 for key in kernel.WRITTEN if key != "imbalance"):
+            return
+    raise AssertionError("150 weekends are the same with another rule")
+
+
+def test_the_validation_pages_measures():
+    found = validation.pool_and_book(64, 4)
+    assert found.pop("liquidated") > 0.05
+    assert max(found.values()) < 1e-9
+    assert validation.pool_trigger(pool.share_of_maximum(0.25, 100.0), 10.0) == pytest.approx(0.0975, abs=1e-8)
+    assert validation.pool_trigger(pool.loss_of_collateral(0.85, 25.0), 25.0, "short") == pytest.approx(0.034, abs=1e-8)
+    assert two_pools(range(5)) < 1e-9
 
 
 def test_five_thousand_random_weekends_balance():
