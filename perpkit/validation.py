@@ -20,6 +20,7 @@ from perpkit._typeset import formatted
 from perpkit.accounts import Accounts
 from perpkit.book import Book
 from perpkit.clock import Closure
+from perpkit.engine import simulate
 from perpkit.ensemble import ensemble
 from perpkit.estimate import Estimate, estimate
 from perpkit.funding import Funding
