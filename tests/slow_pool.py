@@ -92,7 +92,7 @@ class Weekend:
         self.price = people.price
         self.interest = people.open_interest
         self.shut = m.margin_closed or m.margin
-        self.money = dict.fromkeys(("longs", "shorts", "pool", "hedge", "street", "protocol", "operator", "informed"), 0.0)
+        self.money = dict.fromkeys(("longs", "shorts", "pool", "hedge", "street", "protocol", "venue", "informed"), 0.0)
         names = ("shortfall_long", "shortfall_short", "premature", "liquidated_closed", "liquidated_open", "adl_size", "adl_needed", "stopped")
         self.tally = dict.fromkeys((*names, "guaranteed", "timed", "capped", "cut", "phantom", "phantom_size", "phantom_hours", "deepest", "carried"), 0.0)
         self.shown = {1.0: 0.0, -1.0: 0.0}
@@ -312,7 +312,7 @@ class Weekend:
             if liquidation and closed and worth > 0.0:
                 self.tally["premature"] += size
                 refund = m.refund * max(worth - paid, 0.0)
-                self.money["operator"] -= refund
+                self.money["venue"] -= refund
                 self.money["longs" if side > 0 else "shorts"] += refund
         return gone
 
@@ -488,7 +488,7 @@ class Weekend:
         usd |= {"adl": -sum(kept.values()), "socialised": -(cut + t["cut"])}
         junior = self.junior(result)
         usd |= {"junior": junior, "senior": result - junior, "hedge": self.money["street"] - self.hedge_size * end}
-        usd |= {"protocol": self.money["protocol"], "operator": self.money["operator"]}
+        usd |= {"protocol": self.money["protocol"], "venue": self.money["venue"]}
         usd |= {"informed": self.money["informed"] + self.informed_size * end, "capped": -t["capped"], "frozen": unpaid}
         self.worst = max(self.worst, abs(sum(usd.values())))
         usd |= {name: t[name] for name in ("shortfall_long", "shortfall_short", "adl_needed", "phantom", "guaranteed")}

@@ -77,7 +77,7 @@ def test_a_picture_of_who_pays():
     shares = {name: found.sel(move=-0.12, machine=name).to_series().to_dict() for name in found["machine"].values}
     pk.plots.who_pays(ax, shares)
     labels = [text.get_text() for text in fig.legends[0].get_texts()]
-    assert "pool, junior" in labels and "operator" not in labels
+    assert "pool, junior" in labels and "venue's refund" not in labels
     lengths = np.array([bar.get_width() for bar in ax.patches])
     assert np.isfinite(lengths).all() and len(lengths) > 10
     plt.close(fig)

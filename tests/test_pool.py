@@ -417,14 +417,14 @@ def test_forced_cuts_before_the_close():
     assert got["shortfall"] * 250 == pytest.approx(0.1 * (0.12 - 0.10) * 250)
 
 
-def test_a_refund_is_the_operators():
-    """A long is liquidated on a wick that is gone by the reopening; the operator pays back half of what it cost him."""
+def test_a_refund_is_the_venues():
+    """A long is liquidated on a wick that is gone by the reopening; the venue pays back half of what it cost him."""
     closure = pk.Closure(2.0, reopen_minutes=3.0, value=pk.Value(sd=0.2, news_share=0.0))
     machine = pk.Pool(feed=FREE, margin=pool.share_of_maximum(), refund=0.5)
     for seed in range(20):
         got = pk.simulate(machine, one(), closure, gap=0.0, rng=seed)
         if got.outcome["premature"]:
-            assert got.ledger["operator"] == pytest.approx(-12.5)
+            assert got.ledger["venue"] == pytest.approx(-12.5)
             assert got.ledger["longs"] == pytest.approx(-12.5)
             return
     raise AssertionError("no premature liquidation in 20 weekends")

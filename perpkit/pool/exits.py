@@ -26,7 +26,7 @@ from perpkit.pool.ledger import (
     HELD_COST,
     LIQUIDATED_CLOSED,
     LIQUIDATED_OPEN,
-    OPERATOR_CASH,
+    VENUE_CASH,
     PREMATURE,
     PROFIT_CUT,
     SHORTFALL,
@@ -208,7 +208,7 @@ def exits(
         if closed and beta < y_reopen:
             st[PREMATURE + me] += q
             refund = rules.refund * max(q * (y_reopen - beta) - paid, 0.0)
-            credit(st, OPERATOR_CASH, -refund)
+            credit(st, VENUE_CASH, -refund)
             credit(st, WALLET + me, refund)
     st[(LIQUIDATED_CLOSED if closed else LIQUIDATED_OPEN) + me] += gone
     st[SHORTFALL + me] += beyond

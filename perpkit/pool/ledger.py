@@ -16,19 +16,19 @@ from perpkit.ledger import POCKETS, credit
 HELD, HELD_BETA, HELD_COST, WALLET, CARRY, PROFIT_CUT, GAIN_CUT = 0, 2, 4, 6, 8, 10, 12
 SHORTFALL, PREMATURE, LIQUIDATED_CLOSED, LIQUIDATED_OPEN, ADL_SIZE, ADL_Y = 14, 16, 18, 20, 22, 24
 POOL_CASH, POOL_SIZE, HEDGE_CASH, HEDGE_SIZE, STREET_CASH, STREET_SIZE = 26, 27, 28, 29, 30, 31
-PROTOCOL_CASH, OPERATOR_CASH, INFORMED_CASH, INFORMED_SIZE = 32, 33, 34, 35
+PROTOCOL_CASH, VENUE_CASH, INFORMED_CASH, INFORMED_SIZE = 32, 33, 34, 35
 BREACHED, EXHAUSTED_AT, ADL_NEEDED, STOPPED, GUARANTEED, TIMED, REALISED = 36, 37, 38, 39, 40, 41, 42
 RATE, EVENTS, CASH_AT_START, STEPS = 43, 44, 45, 46
 TOUCHED, ALL_TOUCHED = 48, 50
 STATE = 52
 """Length of the state vector."""
 
-POOL_POCKETS = ("junior", "senior", "hedge", "protocol", "operator", "informed", "capped", "frozen")
-"""Pockets that only a pool has: its two tranches; the outside market that stands against its hedge; protocol and keepers; the operator's
-refunds; traders who came for a stale price; what a cap on gains took from winners; and what they are owed but were not paid."""
+POOL_POCKETS = ("junior", "senior", "hedge", "protocol", "informed", "capped", "frozen")
+"""Pockets that only a pool has: its two tranches; the outside market that stands against its hedge; protocol and keepers;
+traders who came for a stale price; what a cap on gains took from winners; and what they are owed but were not paid."""
 EVERY_POCKET = (*POCKETS, *POOL_POCKETS)
-LONGS, SHORTS, ADL_POCKET, SOCIALISED = (EVERY_POCKET.index(name) for name in ("longs", "shorts", "adl", "socialised"))
-JUNIOR, SENIOR, HEDGE, PROTOCOL, OPERATOR, INFORMED, CAPPED, UNPAID = (EVERY_POCKET.index(name) for name in POOL_POCKETS)
+LONGS, SHORTS, ADL_POCKET, SOCIALISED, VENUE = (EVERY_POCKET.index(name) for name in ("longs", "shorts", "adl", "socialised", "venue"))
+JUNIOR, SENIOR, HEDGE, PROTOCOL, INFORMED, CAPPED, UNPAID = (EVERY_POCKET.index(name) for name in POOL_POCKETS)
 
 
 @compiled
@@ -45,7 +45,7 @@ def note(events, st, hours, kind, sign, accounts, size, price, loss):
 def totals(st: np.ndarray) -> tuple[float, float]:
     """Signed size over all holders (shares) and cash over all pockets (USD)."""
     size = st[POOL_SIZE] + st[HEDGE_SIZE] + st[STREET_SIZE] + st[INFORMED_SIZE]
-    cash = st[POOL_CASH] + st[HEDGE_CASH] + st[STREET_CASH] + st[INFORMED_CASH] + st[PROTOCOL_CASH] + st[OPERATOR_CASH]
+    cash = st[POOL_CASH] + st[HEDGE_CASH] + st[STREET_CASH] + st[INFORMED_CASH] + st[PROTOCOL_CASH] + st[VENUE_CASH]
     for me in range(2):
         size += (1.0 - 2.0 * me) * st[HELD + me]
         cash += st[WALLET + me] - st[CARRY + me] * st[HELD + me] - st[HELD_BETA + me]
@@ -199,6 +199,6 @@ def settle_up(accounts, held, whole, gains, st: np.ndarray, rules, start: float,
     out[JUNIOR], out[SENIOR] = divide(result, rules.junior, rules.pool_value - rules.junior, rules.split)
     out[HEDGE] = st[STREET_CASH] + st[STREET_SIZE] * end
     out[PROTOCOL] = st[PROTOCOL_CASH]
-    out[OPERATOR] = st[OPERATOR_CASH]
+    out[VENUE] = st[VENUE_CASH]
     out[INFORMED] = st[INFORMED_CASH] + st[INFORMED_SIZE] * end
     return st[HEDGE_CASH] + st[HEDGE_SIZE] * end

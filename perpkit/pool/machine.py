@@ -32,7 +32,7 @@ class Pool:
     payouts : what winners get at most.
     overnight_leverage, overnight : accounts above this leverage at the last print are cut to it before the closure (``"reduce"``) or closed
         (``"close"``), free of charge. Outcomes stay per unit of the open interest before.
-    refund : share of what premature liquidations cost traders, measured at the reopening value, that the operator pays back.
+    refund : share of what premature liquidations cost traders, measured at the reopening value, that the venue pays back.
     informed : notional, as a share of open interest, that traders who know the value may open at the closed feed's last price; they close at
         the first print that executes. They come only if it pays after fees and spread, and meet no impact.
     book : how another venue's price follows the value, for ``Feed(closed="perp")``; its depth is not used.
