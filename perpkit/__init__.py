@@ -9,8 +9,11 @@ from perpkit import (
     architectures,
     attack,
     base,
+    boundary,
     cascade,
+    compare,
     data,
+    diagrams,
     discovery,
     drag,
     episodes,
@@ -57,8 +60,9 @@ from perpkit.pool import Pool
 from perpkit.reductions import cut_size, reduced
 from perpkit.report import Report
 from perpkit.sessions import closures
+from perpkit.swing import swing
 from perpkit.value import Value
-from perpkit.venues import BaseCase, base_case, rulebook, venue, venues
+from perpkit.venues import BaseCase, base_case, rulebook, venue, venue_closure, venues
 from perpkit.waterfall import Backstop, Liquidation, limit_only, lp_fund, zero_price
 
 __version__ = "0.1.0"
@@ -67,9 +71,9 @@ __all__ = [
     "Accounts", "Backstop", "Band", "BaseCase", "BasisMark", "Batch", "Blend", "Book", "Closure", "Credible", "Estimate", "Funding",
     "ImpactMedian", "LastMedian", "LedgerError", "Liquidation", "Liquidity", "LocalMedian", "Machine", "Margin", "Mark", "Median", "Mid",
     "Misprint", "OUTCOMES", "Oracle", "OracleMark", "Orders", "POCKETS", "Pool", "Report", "RuleError", "Run", "Value", "architectures",
-    "attack", "base", "base_case", "cascade", "closures", "credible", "cut_leverage", "cut_size", "data", "decaying_oracle", "discovery",
-    "drag", "ensemble", "episodes", "estimate", "frozen_oracle", "gaps", "impact_oracle", "last_oracle", "level_oracle", "limit_only",
-    "lp_fund", "makers", "mark_rule", "no_band", "no_oracle", "oracle_band", "phase", "plots", "pool", "proxy_oracle", "ratchet",
-    "reduced", "reference", "replace", "rulebook", "runs", "simulate", "static_band", "studies", "theory", "venue", "venues",
-    "zero_price",
+    "attack", "base", "base_case", "boundary", "cascade", "closures", "compare", "credible", "cut_leverage", "cut_size", "data",
+    "decaying_oracle", "diagrams", "discovery", "drag", "ensemble", "episodes", "estimate", "frozen_oracle", "gaps", "impact_oracle",
+    "last_oracle", "level_oracle", "limit_only", "lp_fund", "makers", "mark_rule", "no_band", "no_oracle", "oracle_band", "phase", "plots",
+    "pool", "proxy_oracle", "ratchet", "reduced", "reference", "replace", "rulebook", "runs", "simulate", "static_band", "studies",
+    "swing", "theory", "venue", "venue_closure", "venues", "zero_price",
 ]  # fmt: skip

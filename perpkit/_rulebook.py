@@ -12,67 +12,47 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from perpkit import data
+from perpkit._vocabulary import ENGINES, RULES
 
 GRADES = ("docs", "contract", "measured", "press", "assumed")
 ASSUMED = "assumed"
 
-RULES = {
-    "from": "in force from",
-    "clock.update_s": "time between updates",
-    "clock.closed_hours": "weekend without a reference",
-    "oracle.rule": "oracle while closed",
-    "oracle.tau": "time constant of the oracle",
-    "oracle.cap": "longest time one update counts for",
-    "oracle.step": "largest move of the oracle",
-    "mark.rule": "mark",
-    "mark.basis_s": "time constant of the basis average",
-    "mark.local_s": "time constant of the local average",
-    "mark.step": "largest move of the mark",
-    "band.rule": "bound of the mark while closed",
-    "band.width": "width of the bound",
-    "band.trigger": "trigger of a re-anchor",
-    "band.resets": "re-anchors",
-    "funding.premium": "premium",
-    "funding.interest_8h": "interest",
-    "funding.clamp_8h": "clamp of funding",
-    "funding.multiplier": "multiplier of funding",
-    "funding.cap_per_hour": "cap of funding",
-    "funding.when_closed": "funding while closed",
-    "margin.max_leverage": "maximum leverage",
-    "margin.maintenance_share": "maintenance margin",
-    "liquidation.partial_threshold": "position first liquidated in part",
-    "liquidation.partial_share": "part liquidated first",
-    "liquidation.cooldown_s": "cooldown after a part",
-    "liquidation.fee": "liquidation fee",
-    "backstop.capacity": "backstop, capacity",
-    "backstop.threshold": "backstop, threshold",
-    "insurance.size": "insurance fund",
-    "adl.rule": "auto-deleveraging",
-    "impact.notional": "impact notional",
-}
-"""What a set may state, and what to call it in a table."""
-
-_NEEDED, _OPTIONAL = {"value", "source", "as_of", "grade"}, {"unit", "note"}
+_NEEDED, _OPTIONAL = {"value", "source", "as_of", "grade"}, {"unit", "note", "instead"}
 _DAY_OR_MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?")
 
 
 @dataclass(frozen=True)
 class House:
-    """A venue: each of ``sets`` is complete, a record by rule, oldest first."""
+    """A venue: each of ``sets`` is complete, a record by rule, oldest first. ``end`` is the record of the day from which it trades no more."""
 
     name: str
     title: str
     architecture: str
+    engine: str
     markets: tuple[str, ...]
     sets: tuple[dict[str, dict], ...]
+    end: dict | None
+
+    @property
+    def ended(self) -> datetime.date | None:
+        """The day from which it trades no more, or None."""
+        return None if self.end is None else self.end["value"]
 
 
 class Values(dict):
-    """Values of one set for one market, by rule. A rule the set lacks is named in a ``ValueError``."""
+    """Values of one set for one market, by rule. A rule the set lacks is named in a ``ValueError``; what has been read is in ``used``."""
 
     def __init__(self, where: str, values: dict) -> None:
         super().__init__(values)
         self.where = where
+        self.used: set[str] = set()
+
+    def __getitem__(self, key: str):
+        self.used.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default=None):
+        return self[key] if key in self else default
 
     def __missing__(self, key: str):
         raise ValueError(f"{self.where} states no {key}, which its other rules need; add it to venues.toml")
@@ -80,6 +60,10 @@ class Values(dict):
     def unknown(self, key: str, choices: Iterable[str]) -> ValueError:
         """The error for a word that names no rule."""
         return ValueError(f"{key} of {self.where} is {self[key]!r}; the engine knows {', '.join(map(repr, choices))}")
+
+    def held(self, *keys: str) -> dict:
+        """The values of those of ``keys`` that the set states, by the word after the dot."""
+        return {key.split(".")[-1]: self[key] for key in keys if key in self}
 
 
 @lru_cache(maxsize=1)
@@ -94,8 +78,8 @@ def read(text: str) -> tuple[dict[str, House], dict[str, str]]:
     Raises
     ------
     ValueError
-        If a value lacks its source, date or grade, or names an unknown one; an assumption does not say what it stands for; a rule is
-        unknown; a venue builds on none that stands before it; or sets are not in the order of their dates.
+        If a value lacks its source, date or grade, or names an unknown one; an assumption does not say what it stands for, or names no
+        alternative; a rule is unknown; a venue builds on none that stands before it; or sets are not in the order of their dates.
     """
     tables = tomllib.loads(text)
     sources = tables.pop("sources", {})
@@ -105,6 +89,9 @@ def read(text: str) -> tuple[dict[str, House], dict[str, str]]:
         if basis is not None and basis not in houses:
             raise ValueError(f"{name} is based on {basis!r}, which no venue before it is called; the file has {', '.join(houses) or 'none'} before")
         held = houses[basis].sets[-1] if basis else {}
+        engine = table.get("engine", houses[basis].engine if basis else ENGINES[0])
+        if engine not in ENGINES:
+            raise ValueError(f"{name} has engine {engine!r}; it is one of {', '.join(ENGINES)}")
         markets, sets = tuple(table.get("markets", ())), []
         for block in table["rules"]:
             stated = {key: _checked(f"{name}: {key}", key, record, markets, sources) for key, record in _flat(block)}
@@ -114,7 +101,10 @@ def read(text: str) -> tuple[dict[str, House], dict[str, str]]:
             if sets and start(held) <= start(sets[-1]):
                 raise ValueError(f"{name}: the set from {start(held)} stands after the one from {start(sets[-1])}; put them in order")
             sets.append(held)
-        houses[name] = House(name, table["title"], table["architecture"], markets, tuple(sets))
+        end = _checked(f"{name}: ended", "from", table["ended"], markets, sources) if "ended" in table else None
+        if end is not None and end["value"] <= start(sets[-1]):
+            raise ValueError(f"{name}: ended on {end['value']}, before its last rules of {start(sets[-1])}; put them in order")
+        houses[name] = House(name, table["title"], table["architecture"], engine, markets, tuple(sets), end)
     return {name: house for name, house in houses.items() if house.markets}, sources
 
 
@@ -123,20 +113,28 @@ def start(rules: dict[str, dict]) -> datetime.date:
     return rules["from"]["value"]
 
 
-def pick(name: str, market: str, asof: str | datetime.date | None) -> dict[str, dict]:
-    """The newest set of a venue not after ``asof``, by rule. Raises ValueError naming the nearest choices, or the first day."""
+def house(name: str, market: str) -> House:
+    """The venue of that name. Raises ValueError naming the nearest choices if it, or the market, is unknown."""
     houses = shipped()[0]
     if name not in houses:
         raise ValueError(f"no venue {name!r}; {_nearest(name, houses)}")
-    house = houses[name]
-    if market not in house.markets:
-        raise ValueError(f"{name!r} has no market {market!r} here; {_nearest(market, house.markets)}")
+    found = houses[name]
+    if market not in found.markets:
+        raise ValueError(f"{name!r} has no market {market!r} here; {_nearest(market, found.markets)}")
+    return found
+
+
+def pick(name: str, market: str, asof: str | datetime.date | None) -> dict[str, dict]:
+    """The newest set of a venue not after ``asof``, by rule. Raises ValueError naming the nearest choices, the first day or the last."""
+    found = house(name, market)
     if asof is None:
-        return house.sets[-1]
+        return found.sets[-1]
     day = data.day("asof", asof).date()
-    held = [rules for rules in house.sets if start(rules) <= day]
+    held = [rules for rules in found.sets if start(rules) <= day]
     if not held:
-        raise ValueError(f"the first rules of {name!r} for {market!r} hold from {start(house.sets[0])}, after {day}; give that day or a later one")
+        raise ValueError(f"the first rules of {name!r} for {market!r} hold from {start(found.sets[0])}, after {day}; give that day or a later one")
+    if found.ended is not None and day >= found.ended:
+        raise ValueError(f"{name!r} traded until {found.ended}, not on {day} ({found.end.get('note', 'it closed')}); give a day from {start(found.sets[0])} to the day before")
     return held[-1]
 
 
@@ -177,6 +175,13 @@ def _checked(where: str, key: str, record: dict, markets: tuple[str, ...], sourc
         raise ValueError(f"{where} has as_of {record['as_of']!r}; write a day or a month, '2025-12-19' or '2025-12'")
     if grade == ASSUMED and not record.get("note"):
         raise ValueError(f"{where} is assumed without a note; say what was not found and what stands in for it")
+    if grade == ASSUMED and key != "from" and not record.get("instead"):
+        raise ValueError(f"{where} is assumed without an alternative; list in 'instead' what it might be, so that its swing can be computed")
+    if grade != ASSUMED and "instead" in record:
+        raise ValueError(f"{where} has a source and an alternative; only what is assumed has 'instead'")
+    for other in record.get("instead", ()):
+        if isinstance(other, dict) and (unknown := set(other) - set(RULES)):
+            raise ValueError(f"{where} has an alternative with {', '.join(sorted(unknown))}, which is no rule; {_nearest(min(unknown), RULES)}")
     if key == "from" and not isinstance(record["value"], datetime.date):
         raise ValueError(f"{where} is {record['value']!r}; write a date without quotes, 2025-12-19")
     if isinstance(record["value"], dict) and set(record["value"]) != set(markets):

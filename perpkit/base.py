@@ -57,6 +57,9 @@ PREMIUM_HALF_LIFE = (2.0, 4.0)
 ORACLE_TAU, IMPACT_NOTIONAL = 0.5, 6_000.0
 """Oracle (hours) and impact order (USD) of the machine on which the closed noise is set: trade.xyz in October 2026."""
 
+UPDATE_S = 3.0
+"""Seconds between two updates of a mark where a venue states none (Hyperliquid's: robust price indices page, read 2026-10)."""
+
 CLOSED_HOURS = 48.0
 """Closure on which the capture is set, hours."""
 

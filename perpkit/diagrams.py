@@ -1,12 +1,14 @@
-"""Diagrams: pictures of arguments and of rules, drawn from tables: a map of arrows between columns, and a matrix of words."""
+"""Diagrams: pictures drawn from tables: a map of arrows between columns, a matrix of words, amounts as coloured cells, shares over time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, PathPatch
+from matplotlib.patches import FancyBboxPatch, PathPatch, Rectangle
 from matplotlib.path import Path
 
 from perpkit.plots import SERIES, figure, ink
@@ -69,6 +71,36 @@ def flow_map(
         ax.add_patch(PathPatch(curve, facecolor="none", edgecolor=colour, linewidth=1.5, alpha=0.85))
         ax.plot(x1, y1, marker=">", color=colour, markersize=4, clip_on=False)
     return fig
+
+
+def stacked(ax: Axes, x: np.ndarray, shares: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    """Shares of one whole over ``x``, stacked in the order of ``colours``; a column that is nothing throughout is left out."""
+    shown = [name for name in colours if (shares[name] > 1e-9).any()]
+    ax.stackplot(x, *(shares[name].to_numpy() for name in shown), colors=[colours[name] for name in shown], linewidth=0, alpha=0.85)
+    ax.set(ylim=(0, 1), xlim=(x[0], x[-1]))
+    ax.grid(visible=False)
+
+
+def heat(ax: Axes, table: pd.DataFrame, smallest: float, largest: float) -> None:
+    """Signed amounts as cells: colour says who pays (orange) and who gains (green), its strength how much, from ``smallest`` to ``largest``
+    on a logarithmic scale. Amounts below ``smallest`` show a dot."""
+    for row, name in enumerate(table.index):
+        for column, pocket in enumerate(table.columns):
+            amount = float(table.loc[name, pocket])
+            shown = abs(amount) >= smallest
+            if shown:
+                strength = 0.12 + 0.68 * min(np.log(abs(amount) / smallest) / np.log(largest / smallest), 1.0)
+                ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=SERIES[1] if amount < 0 else SERIES[2], alpha=strength, linewidth=0))
+            words = f"{amount:+.1f}".replace("-", "\u2212") if shown else "\u00b7"
+            ax.annotate(words, (column, row), ha="center", va="center", fontsize=8)
+    ax.set_xticks(range(len(table.columns)), table.columns, fontsize=8.5)
+    ax.set_yticks(range(len(table.index)), table.index, fontsize=8.5)
+    ax.set(xlim=(-0.5, len(table.columns) - 0.5), ylim=(len(table.index) - 0.5, -0.5))
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
 
 
 def matrix(

@@ -141,6 +141,7 @@ class Report:
         name: str,
         formats: Mapping[str, str | Callable[[Any], str]] | None = None,
         markup: Sequence[str] = (),
+        fold: str | None = None,
     ) -> None:
         """Show a frame as a numbered table with a caption, which prose reaches by ``{numref}`tbl-...```.
 
@@ -154,6 +155,7 @@ class Report:
         name : label, ``tbl-`` and lower-case words joined by hyphens.
         formats : by column, a format such as ``"{:.2f}"`` or a function of the value that returns text.
         markup : columns whose text is MyST to be rendered (citations, links) instead of plain text.
+        fold : words on a fold that hides the table until a reader opens it.
 
         Raises
         ------
@@ -173,6 +175,8 @@ class Report:
         if unknown:
             raise ValueError(f"{where}: no column named {unknown[0]!r}; there are {list(flat.columns)}")
         text = myst_table(where, flat, caption, name, formats or {}, frozenset(markup))
+        if fold is not None:
+            text = f"::::{{dropdown}} {fold.strip()}\n{text}\n::::"
         self._claim(name, text, self._tables)
         if _in_notebook():
             from IPython.display import Markdown, display

@@ -7,23 +7,19 @@ here stands on the book of ``base.py``.
 from __future__ import annotations
 
 import datetime
-import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import pandas as pd
 
 from perpkit import _rulebook, base, gaps
-from perpkit._rulebook import ASSUMED, RULES, Values
+from perpkit._book_venue import book_machine
+from perpkit._pool_venue import pool_machine
+from perpkit._rulebook import ASSUMED, Values
+from perpkit._vocabulary import RULES
 from perpkit.accounts import Accounts
-from perpkit.band import Band, no_band, ratchet, static_band
 from perpkit.clock import Closure
-from perpkit.funding import Funding
 from perpkit.machine import Machine, replace
-from perpkit.margin import Margin
-from perpkit.mark import Mark, Median, OracleMark, local_price, mark_rule
-from perpkit.oracle import Oracle, frozen_oracle, impact_oracle, no_oracle
-from perpkit.waterfall import Backstop, Liquidation
+from perpkit.pool import Pool
 
 
 @dataclass(frozen=True)
@@ -41,68 +37,72 @@ def venues() -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with ``name``, ``market``, ``asof`` (the day from which the set holds), ``title``, ``architecture``, and how many ``values``
-    it holds, from how many ``sources``, and how many of them are ``assumed``.
+    DataFrame with ``name``, ``market``, ``asof`` (the day from which the set holds), ``ended`` (the day from which the venue traded no
+    more, or empty), ``title``, ``architecture``, and how many ``values`` it holds, from how many ``sources``, and how many are ``assumed``.
     """
     rows = []
     for house in _rulebook.shipped()[0].values():
         for market in house.markets:
             for rules in house.sets:
-                held = [record for key, record in rules.items() if key != "from"]
+                used = _used(house.name, market, rules)
+                held = [record for key, record in rules.items() if key in used]
                 sources = {record["source"] for record in held} - {ASSUMED}
                 assumed = sum(record["grade"] == ASSUMED for record in held)
                 day = _rulebook.start(rules).isoformat()
-                rows.append((house.name, market, day, house.title, house.architecture, len(held), len(sources), assumed))
-    return pd.DataFrame(rows, columns=["name", "market", "asof", "title", "architecture", "values", "sources", "assumed"])
+                ended = house.ended.isoformat() if house.ended else ""
+                rows.append((house.name, market, day, ended, house.title, house.architecture, len(held), len(sources), assumed))
+    return pd.DataFrame(rows, columns=["name", "market", "asof", "ended", "title", "architecture", "values", "sources", "assumed"])
 
 
-def venue(name: str, market: str = "TSLA", asof: str | datetime.date | None = None) -> Machine:
-    """The machine a venue ran, on the book of the base case.
+def venue(name: str, market: str = "TSLA", asof: str | datetime.date | None = None) -> Machine | Pool:
+    """The machine a venue ran, on the book of the base case; a :class:`Pool` where everybody trades with one.
 
     Parameters
     ----------
     name, market : as :func:`venues` lists them.
-    asof : a date. The newest rules not after it are taken; by default the newest of all.
+    asof : a date. The newest rules not after it are taken; by default the newest of all, also of a venue that has closed.
 
     Returns
     -------
-    Machine
+    Machine or Pool
         Its ``asof`` is the day from which the rules hold.
 
     Raises
     ------
     ValueError
-        If name or market is unknown, with the nearest choices; if ``asof`` is no date, or lies before the first rules, with their day.
+        If name or market is unknown, with the nearest choices; if ``asof`` is no date, or lies before the first rules or after the venue's
+        last day, with that day.
     """
+    return build(name, market, _rulebook.values(name, market, asof))
+
+
+def build(name: str, market: str, values: Values) -> Machine | Pool:
+    """The machine of given values; :func:`venue` gives it those of the file, :func:`perpkit.swing` changes one."""
+    maker = {"book": book_machine, "pool": pool_machine}[_rulebook.house(name, market).engine]
+    return maker(name, market, values, base.book())
+
+
+def venue_closure(name: str, market: str = "TSLA", asof: str | datetime.date | None = None) -> Closure:
+    """The venue's own weekend: as long as its feed is without a reference, on the base case's value. Raises as :func:`venue`."""
     value = _rulebook.values(name, market, asof)
-    funding = ("premium", "interest_8h", "clamp_8h", "multiplier", "cap_per_hour", "when_closed")
-    liquidation = ("partial_threshold", "partial_share", "cooldown_s", "fee")
-    return Machine(
-        name=name,
-        market=market,
-        asof=value["from"].isoformat(),
-        oracle=_oracle(value),
-        mark=_mark(value),
-        mark_step=value["mark.step"],
-        band=_band(value),
-        funding=Funding(**{key: value[f"funding.{key}"] for key in funding}),
-        margin=Margin(value["margin.max_leverage"], value["margin.maintenance_share"] / value["margin.max_leverage"]),
-        liquidation=Liquidation(**{key: value[f"liquidation.{key}"] for key in liquidation}),
-        backstop=Backstop(value["backstop.capacity"], value["backstop.threshold"]),
-        insurance=value["insurance.size"],
-        adl=value["adl.rule"],
-        impact_notional=value["impact.notional"],
-        book=base.book(),
-    )
+    return Closure(hours=value["clock.closed_hours"], update_s=value.get("clock.update_s", base.UPDATE_S), value=base.value())
+
+
+def _used(name: str, market: str, rules: dict[str, dict]) -> set[str]:
+    """Rules of a set that its machine reads, and those of the clock."""
+    values = Values(f"{name} from {_rulebook.start(rules)}", {key: _rulebook.for_market(record, market) for key, record in rules.items()})
+    build(name, market, values)
+    return (values.used | {key for key in rules if key.startswith("clock.")}) - {"from"}
 
 
 def rulebook(name: str, market: str = "TSLA", asof: str | datetime.date | None = None) -> pd.DataFrame:
-    """The values behind :func:`venue`, one a row, and where each comes from.
+    """The values behind :func:`venue`, one a row, and where each comes from. Only those that its machine reads, and the clock.
 
     Returns
     -------
     DataFrame, index ``rule``. Columns: ``what`` (in words), ``value``, ``unit``, ``grade``, ``as_of`` (day or month the source speaks for),
-    ``source`` (an address, or "assumed"), ``cite`` (its name in ``venues.toml``, empty for an assumption) and ``note``.
+    ``source`` (an address, or "assumed"), ``cite`` (its name in ``venues.toml``, empty for an assumption), ``note``, and ``instead``, for an
+    assumption the alternatives that :func:`perpkit.swing` runs.
 
     Raises
     ------
@@ -110,9 +110,10 @@ def rulebook(name: str, market: str = "TSLA", asof: str | datetime.date | None =
         As :func:`venue`.
     """
     rules, addresses = _rulebook.pick(name, market, asof), _rulebook.shipped()[1]
+    used = _used(name, market, rules) | {"from"}
     rows = {}
     for key in RULES:
-        if key in rules:
+        if key in rules and key in used:
             record = rules[key]
             cite = "" if record["source"] == ASSUMED else record["source"]
             rows[key] = {
@@ -124,6 +125,7 @@ def rulebook(name: str, market: str = "TSLA", asof: str | datetime.date | None =
                 "source": addresses[cite] if cite else ASSUMED,
                 "cite": cite,
                 "note": record.get("note", ""),
+                "instead": tuple(record.get("instead", ())),
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule")
 
@@ -139,56 +141,3 @@ def base_case() -> BaseCase:
     accounts = Accounts.sample(max_leverage=machine.margin.max_leverage, open_interest=base.OPEN_INTEREST)
     closure = Closure(hours=value["clock.closed_hours"], update_s=value["clock.update_s"], value=base.value())
     return BaseCase(machine, accounts, closure, gaps.empirical(base.SYMBOL))
-
-
-@mark_rule
-def median_with_local_average(quotes, oracle, state, params):
-    """Median of oracle plus averaged basis, local price, and the local price averaged over ``params[0]`` seconds, USD.
-
-    Hyperliquid's mark where no outside perp exists (robust price indices page, read 2026-10). Nothing in it holds to the oracle itself.
-    """
-    local = local_price(quotes)
-    if state.memory[1] == 0.0:
-        state.memory[0], state.memory[1] = local, 1.0
-    state.memory[0] += (1.0 - math.exp(-state.seconds / params[0])) * (local - state.memory[0])
-    slow, carried = state.memory[0], oracle + state.basis
-    return max(min(local, slow), min(max(local, slow), carried))
-
-
-def _oracle(value: Values) -> Oracle:
-    step = value["oracle.step"]
-    match value["oracle.rule"]:
-        case "frozen":
-            return frozen_oracle(step)
-        case "impact-ema":
-            return impact_oracle(value["oracle.tau"], value["oracle.cap"], step)
-        case "none":
-            return no_oracle(step)
-    raise value.unknown("oracle.rule", ("frozen", "impact-ema", "none"))
-
-
-def _mark(value: Values) -> Mark:
-    match value["mark.rule"]:
-        case "median":
-            return Median(value["mark.basis_s"])
-        case "median-local":
-            return _local_median(value["mark.local_s"], value["mark.basis_s"])
-        case "oracle":
-            return OracleMark()
-    raise value.unknown("mark.rule", ("median", "median-local", "oracle"))
-
-
-@lru_cache(maxsize=8)
-def _local_median(local_s: float, basis_s: float) -> Mark:
-    return median_with_local_average(local_s, basis_s=basis_s)  # kept: each Mark of a custom rule is compiled anew
-
-
-def _band(value: Values) -> Band:
-    match value["band.rule"]:
-        case "none":
-            return no_band()
-        case "static":
-            return static_band(value["band.width"])
-        case "ratchet":
-            return ratchet(value["band.width"], value["band.trigger"], value["band.resets"])
-    raise value.unknown("band.rule", ("none", "static", "ratchet"))

@@ -142,6 +142,7 @@ from perpkit.theory.reproduction import (
 from perpkit.theory.reopening import FlowReading, ReopeningRegression, read_regression, reopening_regression, slope_error
 from perpkit.theory.reserves import Haircut, cover, haircut_level, newsvendor_fund, queue_excess, ruin_probability
 from perpkit.theory.spreading import Settled, Tipping, Unfolding, effective_reproduction, settle, tipping, unfold
+from perpkit.theory.tiers import tiered_maintenance
 from perpkit.theory.triggers import EvenDensity, LeverageLaw, Triggers, account_triggers, slice_shift, sliced
 
 __all__ = [
@@ -165,5 +166,5 @@ __all__ = [
     "pool_liquidation_distance", "protected_leverage", "queue_excess", "ratchet_drag", "ratchet_range", "read_episode", "read_regression",
     "reanchor_hours", "reopening_regression", "reproduction_number", "reservation_shift", "ruin_probability", "schedule_cost", "settle",
     "shortfall", "size_test", "skew_hours", "slice_shift", "sliced", "slope_error", "stale_option", "step_clamp_rise", "t_expected_shortfall",
-    "t_shortfall", "tipping", "touch_and_recover", "twap_noise_variance", "twap_shortfall", "uncovered", "unfold", "valley", "zero_price",
+    "t_shortfall", "tiered_maintenance", "tipping", "touch_and_recover", "twap_noise_variance", "twap_shortfall", "uncovered", "unfold", "valley", "zero_price",
 ]

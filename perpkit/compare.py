@@ -1,0 +1,228 @@
+"""Compare: venues side by side. Who holds a position when, who pays, what sets of rules have in common, and what a change of them did.
+
+Everything is read off machines and runs; nothing about a venue is written here but the names under which it appears.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from perpkit import _rulebook, base, mark, oracle
+from perpkit.accounts import Accounts
+from perpkit.batch import Batch
+from perpkit.book import Book
+from perpkit.engine import Run
+from perpkit.funding import Funding
+from perpkit.machine import Machine, replace
+from perpkit.margin import Margin
+from perpkit.mark import Mid
+from perpkit.pool import EVERY_POCKET, Feed, Pool, PoolMargin
+from perpkit.pool.impact import NO_IMPACT
+from perpkit.venues import rulebook, venue, venues
+
+THREE = {"order book": ("trade-xyz", None), "verifiable order book": ("lighter", None), "oracle-first pool": ("ostium", "2025-06-16")}
+"""One venue and date for each of the article's three architectures: the rules of the newest trade.xyz and Lighter, and Ostium's contracts
+of June 2025, when its vault was the counterparty."""
+GROUPS = {
+    "losers": (), "winners": ("adl", "capped", "frozen"), "makers": ("makers",), "vault or LP fund": ("backstop",), "insurance": ("insurance",),
+    "pool owners": ("junior", "senior", "hedge"), "everybody": ("socialised",), "venue": ("protocol", "operator", "venue", "informed"),
+}  # fmt: skip
+"""Pockets that are drawn as one. Losers and winners are the two sides of the market, told by the sign of the gap."""
+AXES = {
+    "closed market": ("halted", "limits only", "by the clock", "open"),
+    "oracle closed": ("none", "frozen", "own book", "dead zone", "last trade", "decaying", "elsewhere"),
+    "mark": ("oracle", "median", "impact", "last", "basis"),
+    "band": ("none", "last print", "ratchet", "oracle"),
+    "reopening": ("first print", "at once", "50 bp", "1 %"),
+    "last resort": ("queue", "crossing", "pool", "pool, brake"),
+}
+"""Axes of the regime map, and the variants on each; an axis of a pool has the nearest."""
+
+
+def presets(market: str = "TSLA", dated: bool = False) -> dict[str, tuple[str, str, str]]:
+    """Name, market and date of each set that lists ``market``, by a label: the newest of each venue, or with ``dated`` every set."""
+    table = venues()
+    table = table[table["market"] == market]
+    if not dated:
+        table = table.drop_duplicates("name", keep="last")
+    several = table["name"].duplicated(keep=False)
+    return {
+        f"{row.name}, {row.asof[:7]}" if many else row.name: (row.name, market, row.asof)
+        for row, many in zip(table.rename(columns={"name": "venue"}).assign(name=table["name"]).itertuples(), several, strict=True)
+    }
+
+
+def machines(chosen: dict[str, tuple], fund: float = base.INSURANCE) -> dict[str, Machine | Pool]:
+    """The machine of each preset. A venue with a book whose fund is assumed to be nothing gets the base case's, so that only rules differ;
+    a pool has its junior tranche."""
+    made = {}
+    for label, key in chosen.items():
+        machine = venue(*key)
+        made[label] = machine if isinstance(machine, Pool) or machine.insurance or machine.backstop.guarded else replace(machine, insurance=fund)
+    return made
+
+
+def populations(made: dict[str, Machine | Pool], n: int = 2_000, rng: int = 1) -> dict[str, Accounts]:
+    """The base population for each machine, cut at its leverage cap."""
+    by_cap = {cap: Accounts.sample(n, rng=rng, max_leverage=cap, open_interest=base.OPEN_INTEREST) for cap in {m.margin.max_leverage for m in made.values()}}
+    return {label: by_cap[m.margin.max_leverage] for label, m in made.items()}
+
+
+def counting_funding(made: dict[str, Machine | Pool]) -> dict[str, Machine | Pool]:
+    """The same machines, with informed flow that counts the funding it would pay: it trades towards the closed-window price that funding
+    leaves and not towards the value (``book.Book``, ``carry``). Nothing changes where there is no funding or no oracle."""
+    return {k: m if isinstance(m, Pool) else replace(m, book=replace(m.book, carry=True)) for k, m in made.items()}
+
+
+def frictionless() -> dict[str, Machine | Pool]:
+    """The three architectures with nothing to tell them apart: a live price, no spread, no fee, no funding, endless depth, and the mid as
+    mark. The verifiable book has a batch at every update."""
+    book = Book(
+        depth_open=math.inf, depth_closed=math.inf, half_spread_open=0.0, half_spread_closed=0.0, follow_open=math.inf, follow_closed=math.inf,
+        noise_open=0.0, noise_closed=0.0,
+    )  # fmt: skip
+    plain = Machine(name="order book", mark=Mid(), book=book, funding=Funding(when_closed=False), margin=Margin(20.0, 0.025), adl="none")
+    feed = Feed("live", half_spread_open=0.0, half_spread_closed=0.0)
+    pool = Pool(name="oracle-first pool", feed=feed, margin=PoolMargin(20.0, maintenance=0.025))
+    return {"order book": plain, "verifiable order book": replace(plain, batch=Batch()), "oracle-first pool": pool}
+
+
+def two_time_constants() -> dict[str, Machine]:
+    """Bitget and trade.xyz, newest sets, each with its own time constant and with the other's: one form, two constants."""
+    made = machines({"trade.xyz": ("trade-xyz", "TSLA", None), "Bitget": ("bitget", "TSLA", None)})
+    slow, fast = (made[k].oracle.tau for k in ("trade.xyz", "Bitget"))
+    each = {f"{k}, {3600 * tau:,.0f} s": replace(m, oracle=replace(m.oracle, tau=tau)) for k, m in made.items() for tau in (slow, fast)}
+    return each
+
+
+def who_pays(ens: xr.Dataset, gap: float) -> pd.DataFrame:
+    """What each group gained or paid against a weekend on which losers pay in full and winners are paid in full, shares of open interest.
+
+    Parameters
+    ----------
+    ens : an ensemble of any machines on repeated weekends of one log gap.
+    gap : that log gap.
+
+    Returns
+    -------
+    DataFrame, one row a machine: a column for each group of ``GROUPS``, which sum to zero, and ``se``, the standard error of the losers'
+    entry.
+    """
+    full = abs(math.expm1(gap))
+    losing, winning = ("longs", "shorts") if gap < 0 else ("shorts", "longs")
+    kept = ens.isel(weekend=np.isclose(ens["gap"].values, gap))
+    held = {p: kept[p] for p in EVERY_POCKET if p in kept} | ({"venue": kept["venue"]} if "venue" in kept else {})
+    moves = {p: x.mean("weekend").to_series() for p, x in held.items()}
+    table = pd.DataFrame({group: sum((moves[p] for p in pockets if p in moves), start=0.0 * moves["longs"]) for group, pockets in GROUPS.items()})
+    table["losers"] += moves[losing] + full
+    table["winners"] += moves[winning] - full
+    count = kept.sizes["weekend"]
+    table["se"] = held[losing].std("weekend", ddof=1).to_series() / math.sqrt(count)
+    return table
+
+
+def risk_held(run: Run, accounts: Accounts) -> pd.DataFrame:
+    """Who holds the losing side's position at each moment of a weekend of ``accounts``, shares of open interest, over ``time`` in hours since
+    the close.
+
+    Columns: ``traders``, who still hold it and are worth something at the value; ``under water``, who hold it and are not; ``makers``,
+    who were sold to; ``vault or fund``; ``pool``; ``netted``, what deleveraging closed against winners.
+    """
+    path = run.path
+    time = path["time"].values
+    events = run.events
+    price, interest = accounts.price, accounts.open_interest
+    losing = "long" if float(path["V"][-1]) < price else "short"
+    pooled = "junior" in run.ledger.index
+    where = {"liquidation": "pool" if pooled else "makers", "partial": "makers", "stop": "pool", "guaranteed stop": "pool", "max gain": "pool",
+             "backstop": "vault or fund", "adl": "netted"}  # fmt: skip
+    table = {name: np.zeros(len(time)) for name in ("traders", "under water", "makers", "vault or fund", "pool", "netted")}
+    for event in events[(events["side"] == losing) & (events["size"] > 0)].itertuples():
+        if event.kind in where:
+            table[where[event.kind]][time >= event.time - 1e-9] += event.size * price / interest
+    table["under water"] = path["phantom_size"].values
+    gone = sum(table[name] for name in ("makers", "vault or fund", "pool", "netted"))
+    table["traders"] = 1.0 - gone - table["under water"]
+    return pd.DataFrame(table, index=pd.Index(time, name="time"))
+
+
+def regime(machine: Machine | Pool) -> dict[str, str]:
+    """Where a machine stands on each axis of ``AXES``, read off its parts."""
+    return _pool_regime(machine) if isinstance(machine, Pool) else _book_regime(machine)
+
+
+def _book_regime(machine: Machine) -> dict[str, str]:
+    kind, band, step = machine.oracle.kind, machine.band, machine.oracle.step
+    oracles = {
+        oracle.NONE: "none", oracle.FROZEN: "frozen", oracle.LEVEL: "own book", oracle.IMPACT_EMA: "dead zone", oracle.LAST: "last trade",
+        oracle.DECAYING: "decaying", oracle.PROXY: "elsewhere",
+    }  # fmt: skip
+    marks = {
+        mark.ORACLE: "oracle", mark.MEDIAN: "median", mark.LOCAL_MEDIAN: "median", mark.IMPACT_MEDIAN: "impact", mark.LAST_MEDIAN: "last",
+        mark.BASIS: "basis",
+    }  # fmt: skip
+    bands = "none" if math.isinf(band.width) else "oracle" if band.follows else "ratchet" if band.resets else "last print"
+    halted = kind == oracle.NONE
+    return {
+        "closed market": "halted" if halted else "open" if machine.liquidation.orders != "limit" else "limits only",
+        "oracle closed": oracles[kind],
+        "mark": marks[machine.mark.code],
+        "band": bands,
+        "reopening": "at once" if math.isinf(min(step, machine.mark_step)) else "1 %" if min(step, machine.mark_step) > 0.0075 else "50 bp",
+        "last resort": "crossing" if machine.adl == "crossing" else "queue",
+    }
+
+
+def _pool_regime(machine: Pool) -> dict[str, str]:
+    feeds = {"none": "none", "frozen": "frozen", "live": "elsewhere", "perp": "elsewhere"}
+    halted = machine.feed.closed == "none"
+    limits = machine.payouts
+    return {
+        "closed market": "halted" if halted else "by the clock" if machine.margin_closed is not None else "open",
+        "oracle closed": feeds[machine.feed.closed],
+        "mark": "oracle",
+        "band": "none",
+        "reopening": "first print",
+        "last resort": "pool" if min(limits.max_gain, limits.daily, limits.adl_above) == math.inf and machine.impact.kind == NO_IMPACT else "pool, brake",
+    }
+
+
+def changed(name: str, market: str, before: str, after: str) -> list[str]:
+    """The rules in which two sets of a venue differ, in words with both values."""
+    old, new = (rulebook(name, market, day) for day in (before, after))
+    words = []
+    for rule in dict.fromkeys([*new.index, *old.index]):
+        if rule == "from":
+            continue
+        values = [table["value"].get(rule) for table in (old, new)]
+        if values[0] != values[1]:
+            what = (new if rule in new.index else old).loc[rule, "what"]
+            unit = (new if rule in new.index else old).loc[rule, "unit"]
+            words.append(f"{what}: {_plain(values[0], unit)} to {_plain(values[1], unit)}")
+    return words
+
+
+def steps(market: str = "TSLA") -> list[tuple[str, str, str]]:
+    """Name, older and newer date of each two successive sets of a venue that lists ``market``."""
+    pairs = []
+    for house in _rulebook.shipped()[0].values():
+        days = [_rulebook.start(rules).isoformat() for rules in house.sets]
+        pairs += [(house.name, a, b) for a, b in zip(days, days[1:], strict=False) if market in house.markets]
+    return pairs
+
+
+def _plain(value, unit: str) -> str:
+    """A value in words; hours below one as seconds."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and math.isinf(value):
+        return "none"
+    if isinstance(value, float):
+        return f"{3600 * value:,.0f} s" if unit == "h" and value < 1.0 else f"{value:,.6g} {unit}".strip() if unit in ("h", "s", "USD") else f"{value:g}"
+    return str(value)
