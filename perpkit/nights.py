@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from perpkit import data, theory
+from perpkit._parts import check_draw
 from perpkit.gaps import Bootstrap
 
 PARTS = ("week night", "weekend", "holiday", "earnings night", "day")
@@ -213,6 +214,44 @@ def wiped_out(symbol: str, margins: Iterable[float], table: pd.DataFrame | None 
             rows[part, level] = (len(move), int((long > 0).sum()), int((short > 0).sum()), long.sum(), short.sum())
     index = pd.MultiIndex.from_tuples(rows, names=["part", "margin"])
     return pd.DataFrame(list(rows.values()), index=index, columns=["n", "long", "short", "long_beyond", "short_beyond"])
+
+
+def wiped_a_year(
+    symbol: str, margin: float, rng: np.random.Generator, side: str = "long", sessions: bool = False, n: int = 4_000, table: pd.DataFrame | None = None
+) -> Bootstrap:
+    """How many times a year a closure alone, or with ``sessions`` a day alone, lost more than the collateral: whole calendar years redrawn.
+
+    Parameters
+    ----------
+    margin : collateral as a share of notional when the closure or the day begins, above 0.
+    side : ``"long"`` or ``"short"``.
+    n : resamples.
+
+    Returns
+    -------
+    perpkit.gaps.Bootstrap of times a year, over 365.25 days. Each year counts for the time the record covers of it, so that the part years at
+        either end weigh less. Nothing beyond the record enters: the share of unseen gaps is 0.
+
+    Raises
+    ------
+    ValueError
+        As :func:`wiped_out`; if side is neither, ``n`` is below 2, or rng is no Generator.
+    """
+    if side not in ("long", "short"):
+        raise ValueError(f"side is 'long' or 'short'; got {side!r}")
+    check_draw(n, rng)
+    if n < 2:
+        raise ValueError(f"n is the number of resamples, 2 or more; got {n!r}")
+    if not 0.0 < margin < float("inf"):
+        raise ValueError(f"margin is collateral as a share of notional, above 0; got {margin!r}")
+    rows = _table(symbol, table)
+    move = np.expm1(rows["intraday" if sessions else "gap"].to_numpy()) * (-1.0 if side == "long" else 1.0)
+    years = pd.DatetimeIndex(rows["open_date"]).year
+    hits = pd.Series(move > margin).groupby(years).sum().to_numpy(float)
+    share = pd.Series(1.0, range(len(rows))).groupby(years).sum().to_numpy()  # time by trading days, of which all years have alike
+    span = (rows["open_date"].iloc[-1] - rows["open_date"].iloc[0]).days / 365.25 * share / share.sum()
+    times = rng.multinomial(len(hits), np.full(len(hits), 1.0 / len(hits)), size=n)
+    return Bootstrap(float(hits.sum() / span.sum()), (times @ hits) / (times @ span))
 
 
 def day_volatility(symbol: str, table: pd.DataFrame | None = None) -> pd.Series:
