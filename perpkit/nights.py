@@ -217,7 +217,13 @@ def wiped_out(symbol: str, margins: Iterable[float], table: pd.DataFrame | None 
 
 
 def wiped_a_year(
-    symbol: str, margin: float, rng: np.random.Generator, side: str = "long", sessions: bool = False, n: int = 4_000, table: pd.DataFrame | None = None
+    symbol: str,
+    margin: float,
+    rng: np.random.Generator,
+    side: str = "long",
+    sessions: bool = False,
+    n: int = 4_000,
+    table: pd.DataFrame | None = None,
 ) -> Bootstrap:
     """How many times a year a closure alone, or with ``sessions`` a day alone, lost more than the collateral: whole calendar years redrawn.
 
