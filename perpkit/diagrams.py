@@ -1,4 +1,5 @@
-"""Diagrams: pictures drawn from tables: a map of arrows between columns, a matrix of words, amounts as coloured cells, shares over time."""
+"""Diagrams: pictures drawn from tables: a map of arrows between columns, a ring of who reads whom, a matrix of words, amounts as coloured
+cells, shares over time."""
 
 from __future__ import annotations
 
@@ -70,6 +71,46 @@ def flow_map(
         curve = Path([(x0, y0), (x0 + bend, y0), (x1 - bend, y1), (x1, y1)], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
         ax.add_patch(PathPatch(curve, facecolor="none", edgecolor=colour, linewidth=1.5, alpha=0.85))
         ax.plot(x1, y1, marker=">", color=colour, markersize=4, clip_on=False)
+    return fig
+
+
+def ring(nodes: Mapping[str, str], arrows: Sequence[tuple[str, str, bool]], order: Sequence[str], height: float = 4.9) -> Figure:
+    """Places on a ring, and arrows from each to the place it reads.
+
+    Parameters
+    ----------
+    nodes : words by name; a line break starts a new line.
+    arrows : reader, what it reads, and whether that is documented (solid) or not (dashed). A place that reads itself has a loop outside the ring.
+    order : names from the top, clockwise.
+
+    Raises
+    ------
+    ValueError
+        If ``order`` does not hold each node once, or an arrow names no node.
+    """
+    if sorted(order) != sorted(nodes):
+        raise ValueError(f"order holds each node once; got {list(order)!r} for {sorted(nodes)!r}")
+    if lost := {end for arrow in arrows for end in arrow[:2]} - set(nodes):
+        raise ValueError(f"arrows join nodes; there is no {', '.join(sorted(lost))}")
+    fig, ax = figure(height=height)
+    ax.set(xlim=(-1.55, 1.55), ylim=(-1.42, 1.42), aspect="equal")
+    ax.axis("off")
+    angle = {name: np.pi / 2 - 2 * np.pi * k / len(order) for k, name in enumerate(order)}
+    at = {name: np.array([1.12 * np.cos(a), np.sin(a)]) for name, a in angle.items()}
+    boxes = {}
+    for name, words in nodes.items():
+        style = {"boxstyle": "round,pad=0.35", "facecolor": "none", "edgecolor": ink(), "linewidth": 0.9}
+        boxes[name] = ax.text(*at[name], words, ha="center", va="center", fontsize=8.5, linespacing=1.1, bbox=style)
+    for reader, source, documented in arrows:
+        style = {"color": SERIES[0] if documented else SERIES[1], "linewidth": 1.3, "linestyle": "-" if documented else (0, (4, 2))}
+        if reader == source:
+            out = np.array([np.cos(angle[reader]), np.sin(angle[reader])])
+            side = np.array([-out[1], out[0]])
+            start, end = at[reader] + 0.16 * out + 0.11 * side, at[reader] + 0.16 * out - 0.11 * side
+            ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "connectionstyle": "arc3,rad=-1.6", "shrinkA": 2, "shrinkB": 2, **style})
+        else:
+            arrow = {"arrowstyle": "-|>", "connectionstyle": "arc3,rad=0.12", "patchA": boxes[reader].get_bbox_patch(), "patchB": boxes[source].get_bbox_patch()}
+            ax.annotate("", at[source], at[reader], arrowprops=arrow | {"shrinkA": 3, "shrinkB": 3} | style)
     return fig
 
 

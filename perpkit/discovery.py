@@ -58,7 +58,7 @@ def linear(kappa: float, tau: float = math.inf, **book) -> Machine:
     """
     rule = frozen_oracle() if math.isinf(tau) else impact_oracle(tau, cap=1.0)
     funding = Funding(interest_8h=0.0, clamp_8h=0.0, multiplier=8.0 * kappa, cap_per_hour=1e9)
-    return Machine(oracle=rule, funding=funding, book=replace(_BOOK, **book), margin=Margin(1.0, 0.01))
+    return Machine(oracle=rule, funding=funding, book=replace(_BOOK, **book), margin=Margin(1.0, 0.01), impact_notional=1e-3)
 
 
 def undisturbed(machine: Machine, half_spread: float | None = None, **book) -> Machine:
@@ -98,6 +98,20 @@ def carried(machine: Machine, hours: float, news: float = 1e-4, reading: str = "
     first = round(before * 3600.0 / step_s) + 1  # row 0 is the close itself
     gain, moved, paid = _PRICE * math.expm1(news), path["P"] - quiet["P"], path["funding_paid"] - quiet["funding_paid"]
     return Carried(float(moved[first]) / gain, 1.0 - float(paid[-1]) / gain)
+
+
+def held(machine: Machine, push: float, hours: float, step_s: float = 3.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hours, log rise of the mark and log rise of the oracle while the price is held at ``push`` (log return) from the close on.
+
+    The machine's oracle, mark, clamps and band on a book that no order moves, without funding: what each filter lets through of a price that
+    stands. Compare ``theory.filters``.
+    """
+    positive("hours", hours, "for how long the price is held")
+    book = replace(_BOOK, carry=False)
+    still = replace(machine, book=book, funding=Funding(when_closed=False), impact_notional=1e-3, margin=Margin(1.0, 0.01))
+    closure = Closure(hours, closed_step_s=step_s, update_s=step_s, reopen_minutes=step_s / 60.0, value=Value(news_share=1.0, news_hours=(0.0,)))
+    path = simulate(still, _pair(), closure, gap=push).path.isel(time=slice(0, closure.closed_steps + 1))
+    return path["time"].values, np.log(path["M"].values / _PRICE), np.log(path["O"].values / _PRICE)
 
 
 def slope(machine: Machine, closure: Closure, gaps: np.ndarray, left: float, rng: int) -> Slope:
