@@ -142,6 +142,33 @@ def test_the_venues_figures_in_both_readings():
     assert late.kept == pytest.approx(0.10, abs=0.002)
 
 
+# --- a price that is held -----------------------------------------------------------------------------------------------------------------
+
+
+def test_guards_of_a_mark_give_way_as_the_closed_forms_say():
+    """Steps of 3 s against memories of minutes: within 6 bp of a push of 500; the same form with another memory is not."""
+    push = 0.05
+    cases = [
+        (pk.Machine(mark=pk.Mid(), mark_step=0.005), lambda t: theory.step_clamp_rise(push, t, 0.005, 3 / 3600)),
+        (pk.Machine(mark=pk.Median()), lambda t: theory.median_rise(push, t)),
+        (pk.Machine(mark=pk.Median(), oracle=pk.impact_oracle(0.5, cap=1.0)), lambda t: theory.median_rise(push, t, 0.5)),
+        (pk.Machine(mark=pk.ImpactMedian(weight_s=0.5), oracle=pk.decaying_oracle(0.5, 1 / 3600)), lambda t: theory.clamped_median_rise(push, t, tau=0.5, third=8 / 60)),
+    ]
+    for machine, formula in cases:
+        hours, mark, _ = discovery.held(machine, push, 1.0)
+        np.testing.assert_allclose(mark, formula(hours), atol=6e-4)
+    hours, mark, _ = discovery.held(cases[1][0], push, 1.0)
+    assert np.abs(mark - theory.median_rise(push, hours, basis=200 / 3600)).max() > 2e-3
+
+
+def test_patience_walks_a_ratchet_to_its_ceiling():
+    drag = theory.ratchet_drag(0.05, 0.9, 2, 10e6, 1.0, 1 / 16, 0.5)
+    machine = pk.Machine(mark=pk.Mid(), band=pk.ratchet(0.05), oracle=pk.impact_oracle(0.5, cap=1.0))
+    hours, mark, oracle = discovery.held(machine, drag.pushes[0], 2.0)
+    assert hours[np.argmax(oracle >= drag.target)] == pytest.approx(drag.hours, rel=0.03)  # the engine averages prices, the formula logarithms
+    assert mark[hours > drag.hours + 0.01].min() == pytest.approx(min(drag.pushes[0], drag.ceiling), rel=1e-3)
+
+
 # --- what the weekend says about the reopening --------------------------------------------------------------------------------------------
 
 
@@ -193,6 +220,7 @@ def test_limited_flow_is_the_liquidators_position():
         (lambda: carried(linear(1 / 8), 1.0, reading="both"), "reading"),
         (lambda: carried(linear(1 / 8), 1.0, news=0.0), "news"),
         (lambda: carried(linear(1 / 8), -1.0), "hours"),
+        (lambda: discovery.held(linear(1 / 8), 0.05, 0.0), "hours"),
         (lambda: discovery.profit(linear(1 / 8), 2.0, 100, 1), "multiple"),
         (lambda: discovery.slope(linear(1 / 8), pk.Closure(1.0), np.zeros(2), 0.0, 1), "three or more"),
         (lambda: discovery.slope(linear(1 / 8), pk.Closure(1.0), np.zeros(3), 1.0, 1), "left"),

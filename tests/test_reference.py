@@ -10,6 +10,7 @@ import pytest
 
 import perpkit as pk
 from perpkit import reference
+from perpkit.diagrams import ring
 
 KEYS = set(re.findall(r"^@\w+\{([^,\s]+),", (Path(__file__).parents[1] / "references.bib").read_text("utf-8"), re.MULTILINE))
 
@@ -37,6 +38,18 @@ def test_trade_xyz_agrees_with_its_rulebook(since):
 def test_every_place_on_the_map_is_linked():
     links = reference.links()
     assert set(links["reader"]) | set(links["reads"]) == set(reference.nodes())
+
+
+def test_the_map_draws_every_link_and_refuses_what_it_does_not_know():
+    nodes, links = reference.nodes(), reference.links()
+    arrows = [(a, b, True) for a, b in zip(links["reader"], links["reads"], strict=True)]
+    fig = ring(nodes, arrows, list(nodes))
+    drawn = [text for text in fig.axes[0].texts if getattr(text, "arrow_patch", None) is not None]
+    assert len(drawn) == len(links)
+    with pytest.raises(ValueError, match="no nowhere"):
+        ring(nodes, [("xyz", "nowhere", True)], list(nodes))
+    with pytest.raises(ValueError, match="each node once"):
+        ring(nodes, arrows, list(nodes)[1:])
 
 
 def test_a_table_without_a_source_is_refused(tmp_path, monkeypatch):
