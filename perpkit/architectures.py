@@ -15,6 +15,7 @@ import xarray as xr
 
 from perpkit import base
 from perpkit.accounts import Accounts
+from perpkit.batch import Batch
 from perpkit.book import Book
 from perpkit.clock import Closure
 from perpkit.engine import Run, engine_of
@@ -53,7 +54,8 @@ def lean(accounts: Accounts, skew: float) -> Accounts:
 
 
 def architectures(buffer: float = base.INSURANCE, max_leverage: float = 10.0, book: Book | None = None) -> dict[str, Machine | Pool]:
-    """A book that marks at its own price, the same where nothing happens before the first print, and three pools.
+    """A book that marks at its own price, the same with liquidations in batches of five minutes and with none before the first print, and three
+    pools.
 
     Parameters
     ----------
@@ -73,6 +75,7 @@ def architectures(buffer: float = base.INSURANCE, max_leverage: float = 10.0, bo
     )  # fmt: skip
     found = [
         venue,
+        replace(venue, name="verifiable book", batch=Batch(300.0)),
         replace(venue, name="book, closed", oracle=no_oracle()),
         pool,
         replace(pool, name="pool, closed, hedged", hedge=Hedge(1.0)),

@@ -349,7 +349,7 @@ def simulate(
 
     Parameters
     ----------
-    machine, accounts, closure : rules, population and clock.
+    machine, accounts, closure : rules (of a book or a pool), population and clock.
     gap : log return of the value over the closure.
     rng : seed or generator.
     weekend : which weekend of the seed; ``ensemble`` numbers its weekends the same way.

@@ -70,7 +70,7 @@ def ensemble(
 
     Parameters
     ----------
-    machines : one machine, or machines by name.
+    machines : one machine, or machines by name: books and pools in any mixture.
     accounts : one population for all, or one for each machine by the same names.
     closure : clock, shared.
     gaps : a law of the log gap, or an array of log gaps. An array is used in order and again from its start.

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import matplotlib.patheffects
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -235,12 +236,13 @@ _POCKET_COLOURS = dict(
 def who_pays(ax: Axes, shares: Mapping[str, Mapping[str, float]], pockets: Sequence[str] | None = None) -> None:
     """Stacked bars, one a machine: what each pocket lost (left of zero) and gained, per cent of open interest.
 
-    By default the pockets of a book, and of the others (a refund, an attacker's, a pool's) those that anything passed through.
+    By default the pockets of a book; where something passed through others (a refund, an attacker's, a pool's), all that anything passed
+    through and no more.
     """
     if pockets is None:
         usual = [p for p in POCKETS if p not in ("venue", "attacker")]
-        others = [p for p in POCKET_NAMES if p not in usual and any(abs(ledger.get(p, 0.0)) > 5e-5 for ledger in shares.values())]
-        pockets = (*usual, *others)
+        used = [p for p in POCKET_NAMES if any(abs(ledger.get(p, 0.0)) > 5e-5 for ledger in shares.values())]
+        pockets = used if set(used) - set(usual) else usual
     palette = _POCKET_COLOURS
     for row, ledger in enumerate(shares.values()):
         left, right = 0.0, 0.0
@@ -257,4 +259,43 @@ def who_pays(ax: Axes, shares: Mapping[str, Mapping[str, float]], pockets: Seque
     ax.axvline(0, color=_INK, linewidth=0.8)
     ax.grid(axis="y", visible=False)
     handles = [mpl.patches.Patch(color=palette[p], label=POCKET_NAMES[p]) for p in pockets]
-    ax.figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    ax.figure.legend(handles=handles, loc="outside lower center", ncols=3 if any(len(POCKET_NAMES[p]) > 14 for p in pockets) else 4)
+
+
+PAYERS = {
+    "hidden": ("hidden in open accounts", "#9ca3af"), "insurance": ("paid by the fund", "#D55E00"), "backstop": ("by the vault", "#8b5cf6"),
+    "winners": ("by winners", "#CC79A7"), "everybody": ("by everybody", "#e11d48"), "pool": ("by the pool", "#E69F00"),
+}  # fmt: skip
+"""Columns of ``architectures.losses_by_hour``: what they are called, and in which colour."""
+
+
+def losses(tables: Mapping[str, pd.DataFrame], hours: float, minutes: float = 3.0) -> Figure:
+    """Losses beyond collateral by the clock, one row of panels a machine: hidden in accounts that are still open, and stacked on it what has
+    been settled, by payer. Closure at the left, minutes after reopening at the right.
+
+    Parameters
+    ----------
+    tables : of :func:`perpkit.architectures.losses_by_hour`, by name.
+    hours : length of the closure.
+    minutes : how much of the reopening is shown.
+    """
+    fig, axes = figure(len(tables), 2, height=0.9 + 1.15 * len(tables), sharey=True, squeeze=False, width_ratios=(1.5, 1))
+    shown = [column for column in PAYERS if any(column in table and table[column].max() > 0.0 for table in tables.values())]
+    for row, (name, table) in enumerate(tables.items()):
+        time = table.index.to_numpy()
+        parts = ((time <= hours + 1e-9, time), ((time >= hours - 1e-9) & (time <= hours + minutes / 60.0 + 1e-9), (time - hours) * 60.0))
+        for column, (keep, clock) in enumerate(parts):
+            ax, x, base = axes[row, column], clock[keep], np.zeros(int(keep.sum()))
+            for payer in shown:
+                height = 100 * table[payer].to_numpy()[keep] if payer in table else np.zeros_like(base)
+                ax.fill_between(x, base, base + height, color=PAYERS[payer][1], linewidth=0, step="post" if column else None)
+                base = base + height
+            ax.set_xlim(x[0], x[-1])
+            ax.tick_params(labelbottom=row + 1 == len(tables))
+        axes[row, 0].annotate(name, (0.03, 0.92), xycoords="axes fraction", va="top", fontweight="bold")
+    axes[-1, 0].set_xlabel("hours since the close")
+    axes[-1, 1].set_xlabel("minutes since the first print")
+    fig.supylabel("% of open interest", fontsize=9.5)
+    handles = [mpl.patches.Patch(color=PAYERS[payer][1], label=PAYERS[payer][0]) for payer in shown]
+    fig.legend(handles=handles, loc="outside lower center", ncols=3)
+    return fig

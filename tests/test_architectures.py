@@ -77,7 +77,24 @@ def test_a_picture_of_who_pays():
     shares = {name: found.sel(move=-0.12, machine=name).to_series().to_dict() for name in found["machine"].values}
     pk.plots.who_pays(ax, shares)
     labels = [text.get_text() for text in fig.legends[0].get_texts()]
-    assert "pool, junior" in labels and "venue's refund" not in labels
+    assert "pool, junior" in labels and "venue's refund" not in labels and "backstop vault" not in labels
     lengths = np.array([bar.get_width() for bar in ax.patches])
     assert np.isfinite(lengths).all() and len(lengths) > 10
     plt.close(fig)
+
+
+def test_a_picture_of_losses_by_the_clock():
+    machines = architectures.architectures()
+    runs = {name: pk.simulate(machines[name], PEOPLE, CLOSURE, gap=math.log(0.88), rng=1) for name in ("book, closed", "pool, closed")}
+    assert np.isnan(runs["pool, closed"].path["P"].values[100]) and runs["pool, closed"].path["P"].values[-1] == pytest.approx(220.0, rel=1e-3)
+    fig = pk.plots.losses({name: architectures.losses_by_hour(run, PEOPLE.open_interest) for name, run in runs.items()}, 4.0)
+    labels = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert labels[0] == "hidden in open accounts" and "by the pool" in labels and "by the vault" not in labels
+    assert pk.plots.svg(fig).startswith("<svg")
+
+
+def test_batches_of_no_length_are_the_plain_book():
+    machines = architectures.architectures()
+    prompt = {"plain": machines["order book"], "verifiable": pk.replace(machines["verifiable book"], batch=pk.Batch(0.0))}
+    found = architectures.paid(prompt, PEOPLE, CLOSURE)
+    np.testing.assert_array_equal(found.sel(machine="plain"), found.sel(machine="verifiable"))

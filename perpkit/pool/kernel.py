@@ -232,7 +232,7 @@ def run_pool(
     """Run ``len(gaps)`` weekends and write one row of outcomes each to ``out``, per unit of open interest.
 
     ``values`` and ``oracles`` hold log value and log oracle at the end of each step, shape (weekends, steps); the oracle of a feed without a
-    price is not looked at. ``columns`` has the column of ``out`` of each name of ``WRITTEN``; the others are set to 0. ``trace`` (steps, len(TRACE)) and ``events`` record the last weekend, and nothing when they have no rows. Money
+    price is not looked at. ``columns`` has the column of ``out`` of each name of ``WRITTEN``; the others are set to 0. ``trace`` (steps, len(TRACE)), which has no price where there is none, and ``events`` record the last weekend, and nothing when they have no rows. Money
     that appears or vanishes is reported in ``imbalance``; the caller raises.
     """
     n_steps = values.shape[1]
@@ -379,8 +379,9 @@ def run_pool(
                     _watch_tranche(st, rules, here, elapsed * update_h)
             if tracing and w == len(gaps) - 1:
                 row = trace[s - 1]
-                row[0], row[1], row[2], row[3], row[4] = price * math.exp(v), here, here, here, rate
-                row[5], row[6] = here * math.exp(-half_spread), here * math.exp(half_spread)
+                shown = here if acting else math.nan
+                row[0], row[1], row[2], row[3], row[4] = price * math.exp(v), shown, shown, shown, rate
+                row[5], row[6] = shown * math.exp(-half_spread), shown * math.exp(half_spread)
                 row[7], row[8] = _liquidated(st) * to_interest, rules.junior + min(pool_result(st, here), 0.0)
                 loss, size = hidden(accounts, keys, who, held, places, prefix, st, price * math.exp(v))
                 row[9], row[10], row[11], row[12] = loss * a_unit, size * to_interest, st[CARRY], imbalance(st, price)
