@@ -1,4 +1,4 @@
-"""Nights: what each part of the stock's clock has paid, and what it would have done to collateral.
+"""Nights: what each part of the stock's clock has paid.
 
 Every trading day is a closure and the session after it. The closure is a week night, a weekend, a mid-week holiday or an earnings night; the
 session is the day. Returns are logarithms, so parts add up to the whole and the growth of a dollar multiplies. Everything is counted from
@@ -7,14 +7,13 @@ session is the day. Returns are logarithms, so parts add up to the whole and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from perpkit import data, theory
-from perpkit._parts import check_draw
 from perpkit.gaps import Bootstrap
 
 PARTS = ("week night", "weekend", "holiday", "earnings night", "day")
@@ -63,6 +62,15 @@ def restored_opens(symbol: str = "SPY", proxy: str = "QQQ", years: tuple[int, in
     return table.assign(gap=table["gap"] + moved, intraday=table["intraday"] - moved, restored=stale)
 
 
+def returns(symbol: str, table: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Log returns, a column a part of ``PARTS``, NaN where the part did not occur; index ``open_date``. Arguments and errors of
+    :func:`decomposition`."""
+    rows = _table(symbol, table)
+    days = pd.DatetimeIndex(rows["open_date"], name="open_date")
+    columns = {part: rows["gap"].where(rows["part"] == part).to_numpy() for part in PARTS[:4]}
+    return pd.DataFrame(columns | {"day": rows["intraday"].to_numpy()}, index=days)
+
+
 def decomposition(symbol: str, table: pd.DataFrame | None = None) -> pd.DataFrame:
     """Log return and variance by part of the clock.
 
@@ -83,9 +91,9 @@ def decomposition(symbol: str, table: pd.DataFrame | None = None) -> pd.DataFram
     ValueError
         If the symbol is unknown or the table lacks a column.
     """
-    returns = _returns(_table(symbol, table))
-    pieces = {part: returns[part].dropna() for part in PARTS if returns[part].notna().any()}
-    pieces |= {"night": returns[list(PARTS[:4])].sum(axis=1), "all": returns.sum(axis=1)}
+    log = returns(symbol, table)
+    pieces = {part: log[part].dropna() for part in PARTS if log[part].notna().any()}
+    pieces |= {"night": log[list(PARTS[:4])].sum(axis=1), "all": log.sum(axis=1)}
     rows = {part: (len(r), r.mean(), r.std(ddof=1), r.sum()) for part, r in pieces.items()}
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=["n", "mean", "sd", "sum"]).rename_axis("part")
     frame["se"] = frame["sd"] / np.sqrt(frame["n"])
@@ -101,10 +109,10 @@ def decomposition(symbol: str, table: pd.DataFrame | None = None) -> pd.DataFram
 
 def growth(symbol: str, table: pd.DataFrame | None = None) -> pd.DataFrame:
     """A dollar in the stock in one part of the clock only: index ``open_date``, a column a part of ``PARTS``, ``"night"`` and ``"all"``."""
-    returns = _returns(_table(symbol, table)).fillna(0.0)
-    returns["night"] = returns[list(PARTS[:4])].sum(axis=1)
-    returns["all"] = returns["night"] + returns["day"]
-    return np.exp(returns.cumsum())
+    log = returns(symbol, table).fillna(0.0)
+    log["night"] = log[list(PARTS[:4])].sum(axis=1)
+    log["all"] = log["night"] + log["day"]
+    return np.exp(log.cumsum())
 
 
 def mean_return(
@@ -145,9 +153,9 @@ def mean_return(
     if not isinstance(rng, np.random.Generator):
         raise ValueError(f"rng is a numpy.random.Generator, from numpy.random.default_rng(seed); got {rng!r}")
 
-    returns = {name: _returns(_table(name, (tables or {}).get(name))) for name in names}
+    log = {name: returns(name, (tables or {}).get(name)) for name in names}
     # Columns (part, name), rows the trading days of all names: sums and counts by cluster are all a mean needs.
-    wide = pd.concat({(p, name): returns[name][p] for p in wanted for name in names}, axis=1).dropna(how="all")
+    wide = pd.concat({(p, name): log[name][p] for p in wanted for name in names}, axis=1).dropna(how="all")
     _refuse_absent(wide)
     clusters = wide.index.year if by == "year" else wide.index
     sums, counts = wide.groupby(clusters).sum().to_numpy(), wide.groupby(clusters).count().to_numpy(float)
@@ -177,87 +185,11 @@ def welch(symbol: str, part: str, minus: str | None = None, table: pd.DataFrame 
     ValueError
         If the symbol or a part is unknown, or a part never occurs.
     """
-    returns = _returns(_table(symbol, table))[_parts(part, minus)]
-    _refuse_absent(pd.concat({symbol: returns}, axis=1).swaplevel(axis=1))
-    samples = [returns[column].dropna() for column in returns]
+    log = returns(symbol, table)[_parts(part, minus)]
+    _refuse_absent(pd.concat({symbol: log}, axis=1).swaplevel(axis=1))
+    samples = [log[column].dropna() for column in log]
     test = stats.ttest_1samp(samples[0], 0.0) if minus is None else stats.ttest_ind(*samples, equal_var=False)
     return float(test.statistic), float(test.pvalue)
-
-
-def wiped_out(symbol: str, margins: Iterable[float], table: pd.DataFrame | None = None) -> pd.DataFrame:
-    """How often a part of the clock alone lost more than the collateral, on each side.
-
-    Parameters
-    ----------
-    margins : collateral as shares of notional when the part begins, above 0; 0.1 is a position at 10x.
-
-    Returns
-    -------
-    DataFrame, index ``part`` and ``margin``. ``n``: times the part occurred; ``long`` and ``short``: times the loss exceeded the
-    collateral; ``long_beyond`` and ``short_beyond``: losses beyond it, summed, in notional. A closure is judged at the open, a day at its
-    close: a price that went beyond and came back is not seen, so these are lower bounds for a market that is open in between.
-
-    Raises
-    ------
-    ValueError
-        If a margin is not above 0, the symbol is unknown or the table lacks a column.
-    """
-    levels = [float(margin) for margin in margins]
-    if not levels or not all(0.0 < level < float("inf") for level in levels):
-        raise ValueError(f"margins are shares of notional, each above 0, such as (0.1, 0.05); got {margins!r}")
-    returns = _returns(_table(symbol, table))
-    rows = {}
-    for part in PARTS:
-        move = np.expm1(returns[part].dropna().to_numpy())
-        for level in levels:
-            long, short = np.maximum(-move - level, 0.0), np.maximum(move - level, 0.0)
-            rows[part, level] = (len(move), int((long > 0).sum()), int((short > 0).sum()), long.sum(), short.sum())
-    index = pd.MultiIndex.from_tuples(rows, names=["part", "margin"])
-    return pd.DataFrame(list(rows.values()), index=index, columns=["n", "long", "short", "long_beyond", "short_beyond"])
-
-
-def wiped_a_year(
-    symbol: str,
-    margin: float,
-    rng: np.random.Generator,
-    side: str = "long",
-    sessions: bool = False,
-    n: int = 4_000,
-    table: pd.DataFrame | None = None,
-) -> Bootstrap:
-    """How many times a year a closure alone, or with ``sessions`` a day alone, lost more than the collateral: whole calendar years redrawn.
-
-    Parameters
-    ----------
-    margin : collateral as a share of notional when the closure or the day begins, above 0.
-    side : ``"long"`` or ``"short"``.
-    n : resamples.
-
-    Returns
-    -------
-    perpkit.gaps.Bootstrap of times a year, over 365.25 days. Each year counts for the time the record covers of it, so that the part years at
-        either end weigh less. Nothing beyond the record enters: the share of unseen gaps is 0.
-
-    Raises
-    ------
-    ValueError
-        As :func:`wiped_out`; if side is neither, ``n`` is below 2, or rng is no Generator.
-    """
-    if side not in ("long", "short"):
-        raise ValueError(f"side is 'long' or 'short'; got {side!r}")
-    check_draw(n, rng)
-    if n < 2:
-        raise ValueError(f"n is the number of resamples, 2 or more; got {n!r}")
-    if not 0.0 < margin < float("inf"):
-        raise ValueError(f"margin is collateral as a share of notional, above 0; got {margin!r}")
-    rows = _table(symbol, table)
-    move = np.expm1(rows["intraday" if sessions else "gap"].to_numpy()) * (-1.0 if side == "long" else 1.0)
-    years = pd.DatetimeIndex(rows["open_date"]).year
-    hits = pd.Series(move > margin).groupby(years).sum().to_numpy(float)
-    share = pd.Series(1.0, range(len(rows))).groupby(years).sum().to_numpy()  # time by trading days, of which all years have alike
-    span = (rows["open_date"].iloc[-1] - rows["open_date"].iloc[0]).days / 365.25 * share / share.sum()
-    times = rng.multinomial(len(hits), np.full(len(hits), 1.0 / len(hits)), size=n)
-    return Bootstrap(float(hits.sum() / span.sum()), (times @ hits) / (times @ span))
 
 
 def day_volatility(symbol: str, table: pd.DataFrame | None = None) -> pd.Series:
@@ -317,10 +249,3 @@ def _refuse_absent(wide: pd.DataFrame) -> None:
 
 def _with_parts(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(part=table["kind"].map(_NAMES).mask(table["earnings"].astype(bool), "earnings night"))
-
-
-def _returns(table: pd.DataFrame) -> pd.DataFrame:
-    """Log returns, a column a part, NaN where the part did not occur; index ``open_date``."""
-    days = pd.DatetimeIndex(table["open_date"], name="open_date")
-    columns = {part: table["gap"].where(table["part"] == part).to_numpy() for part in PARTS[:4]}
-    return pd.DataFrame(columns | {"day": table["intraday"].to_numpy()}, index=days)

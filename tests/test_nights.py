@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from perpkit import data, nights, theory
+from perpkit import collateral, data, nights, theory
 
 NAMES = ("TSLA", "NVDA", "SPY", "QQQ")
 BP = 1e4
@@ -194,7 +194,7 @@ def test_welch_is_the_robust_regression():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_wiped_out_one_by_one(name):
-    frame, table = nights.wiped_out(name, (0.1, 0.05)), nights.closures(name)
+    frame, table = collateral.wiped_out(name, (0.1, 0.05)), nights.closures(name)
     for part in ("weekend", "earnings night", "day"):
         moves = [np.exp(x) - 1 for x in (table["intraday"] if part == "day" else table["gap"][table["part"] == part])]
         for margin in (0.1, 0.05):
@@ -208,7 +208,7 @@ def test_wiped_out_agrees_with_the_law_of_the_gap():
     from perpkit import gaps
 
     for name in ("TSLA", "NVDA"):
-        law, frame = gaps.empirical(name), nights.wiped_out(name, (0.05,)).loc[("weekend", 0.05)]
+        law, frame = gaps.empirical(name), collateral.wiped_out(name, (0.05,)).loc[("weekend", 0.05)]
         assert frame["long_beyond"] / frame["n"] == pytest.approx(law.shortfall(0.05), rel=1e-9)
         assert frame["short_beyond"] / frame["n"] == pytest.approx(law.shortfall(0.05, "short"), rel=1e-9)
 
@@ -217,11 +217,11 @@ def test_wiped_out_agrees_with_the_law_of_the_gap():
 def test_wipe_outs_a_year_are_the_counts_over_the_time(name):
     rng, table = np.random.default_rng(3), nights.closures(name)
     span = (table["open_date"].iloc[-1] - table["open_date"].iloc[0]).days / 365.25
-    frame = nights.wiped_out(name, (0.05,))
+    frame = collateral.wiped_out(name, (0.05,))
     for side in ("long", "short"):
-        closed = nights.wiped_a_year(name, 0.05, rng, side)
+        closed = collateral.wiped_a_year(name, 0.05, rng, side)
         assert closed.value * span == pytest.approx(frame[side].drop("day", level="part").sum(), rel=1e-12)
-        assert nights.wiped_a_year(name, 0.05, rng, side, sessions=True).value * span == pytest.approx(frame.loc[("day", 0.05), side], rel=1e-12)
+        assert collateral.wiped_a_year(name, 0.05, rng, side, sessions=True).value * span == pytest.approx(frame.loc[("day", 0.05), side], rel=1e-12)
         low, high = closed.interval(0.90)
         assert low <= closed.value <= high
 
@@ -234,17 +234,17 @@ def test_years_that_crash_together_widen_the_rate():
     for year in range(2010, 2022):
         even[np.flatnonzero(dates.year == year)[:6]] = -0.2
         heaped[np.flatnonzero(dates.year == year)[: 24 if year in (2012, 2016, 2020) else 0]] = -0.2
-    rates = [nights.wiped_a_year("x", 0.1, np.random.default_rng(1), table=made(gaps, np.zeros(len(dates)))) for gaps in (even, heaped)]
+    rates = [collateral.wiped_a_year("x", 0.1, np.random.default_rng(1), table=made(gaps, np.zeros(len(dates)))) for gaps in (even, heaped)]
     assert [rate.value for rate in rates] == pytest.approx([6.0, 6.0], rel=2e-3)
     assert rates[0].se < 0.02 and rates[1].se == pytest.approx(3.0, rel=0.06)
 
 
 def test_more_collateral_is_never_worse_and_sides_mirror():
-    frame = nights.wiped_out("TSLA", (0.5, 0.25, 0.1, 0.05))
+    frame = collateral.wiped_out("TSLA", (0.5, 0.25, 0.1, 0.05))
     for _, part in frame.groupby(level="part"):
         assert (part.sort_index(level="margin")[["long", "short", "long_beyond", "short_beyond"]].diff().dropna() <= 0).all().all()
     table = made([np.log(1.2), np.log(0.8)], [0.0, 0.0])
-    frame = nights.wiped_out("x", (0.1,), table).groupby(level="margin").sum().loc[0.1]
+    frame = collateral.wiped_out("x", (0.1,), table).groupby(level="margin").sum().loc[0.1]
     assert frame["long"] == frame["short"] == 1 and frame["long_beyond"] == pytest.approx(frame["short_beyond"]) == pytest.approx(0.1)
 
 
@@ -330,11 +330,11 @@ def test_the_readme_counts_the_shares():
         ("rng is a numpy.random.Generator", lambda rng: nights.mean_return("SPY", "weekend", 3)),
         ("no 'AAPL'", lambda rng: nights.decomposition("AAPL")),
         ("the table lacks intraday", lambda rng: nights.growth("x", made([0.1], [0.1]).drop(columns="intraday"))),
-        ("margins are shares", lambda rng: nights.wiped_out("TSLA", (0.1, 0.0))),
-        ("margins are shares", lambda rng: nights.wiped_out("TSLA", ())),
-        ("margin is collateral as a share of notional, above 0; got 0.0", lambda rng: nights.wiped_a_year("TSLA", 0.0, rng)),
-        ("side is 'long' or 'short'; got 'both'", lambda rng: nights.wiped_a_year("TSLA", 0.1, rng, "both")),
-        ("n is the number of resamples, 2 or more; got 1", lambda rng: nights.wiped_a_year("TSLA", 0.1, rng, n=1)),
+        ("margins are shares", lambda rng: collateral.wiped_out("TSLA", (0.1, 0.0))),
+        ("margins are shares", lambda rng: collateral.wiped_out("TSLA", ())),
+        ("margin is collateral as a share of notional, above 0; got 0.0", lambda rng: collateral.wiped_a_year("TSLA", 0.0, rng)),
+        ("side is 'long' or 'short'; got 'both'", lambda rng: collateral.wiped_a_year("TSLA", 0.1, rng, "both")),
+        ("n is the number of resamples, 2 or more; got 1", lambda rng: collateral.wiped_a_year("TSLA", 0.1, rng, n=1)),
         ("window counts the sessions", lambda rng: nights.same_day("TSLA", window=1)),
         ("window counts the sessions", lambda rng: nights.same_day("x", window=3, table=made([0.1] * 3, [0.1] * 3))),
         ("markup is implied", lambda rng: nights.same_day("TSLA", markup=-1.0)),
