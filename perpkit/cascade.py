@@ -16,6 +16,7 @@ import pandas as pd
 
 from perpkit import mark as marks
 from perpkit.accounts import Accounts
+from perpkit.batch import Batch
 from perpkit.clock import Closure
 from perpkit.engine import Run
 from perpkit.ensemble import ensemble
@@ -25,6 +26,7 @@ from perpkit.theory import Feedback, LeverageLaw, Triggers, account_triggers, sl
 
 UNMOVED = 1e-15
 """Log units: a push that the engine forgets at once."""
+_SLICES = 30
 ORDERS = ("liquidation", "partial")
 """Kinds of event that are orders to the book."""
 
@@ -117,13 +119,16 @@ def feedback(machine: Machine, closure: Closure, hours_left: float | None = None
     Raises
     ------
     ValueError
-        If mark or oracle is another rule than these, or nothing is liquidated while closed because there is no oracle.
+        If mark, oracle, band, orders or margin checks follow another rule than these, or nothing is liquidated while closed because there is no
+        oracle.
     """
     rule, oracle, band = machine.mark, machine.oracle.over(closure.hours), machine.band
     if rule.code not in (marks.ORACLE, marks.MID, marks.BLEND, marks.MEDIAN):
         raise ValueError(f"the formulas know the oracle, mid, blend and median marks, not {rule!r}; measure() runs any")
     if oracle.kind == NONE:
         raise ValueError("without an oracle nobody is liquidated while closed, and n is 0")
+    if machine.liquidation.orders != "market" or machine.batch != Batch():
+        raise ValueError("orders with limits and batched margin checks have no formula; measure() runs them")
     if band.follows:
         raise ValueError("a band around the oracle has no formula; measure() runs it")
     if oracle.kind not in (FROZEN, IMPACT_EMA, LEVEL):
@@ -147,11 +152,15 @@ def feedback(machine: Machine, closure: Closure, hours_left: float | None = None
 
 
 def population(machine: Machine, accounts: Accounts, landing: float = 0.0) -> Triggers:
-    """The accounts as a cascade meets them under the machine's margin and liquidation rules; ``landing`` is the log mark a shock jumps to."""
+    """The accounts as a cascade meets them under the machine's margin and liquidation rules; ``landing`` is the log mark a shock jumps to.
+
+    A large account sells one slice and then the rest, as it must within a cooldown; without a cooldown, slice after slice.
+    """
     rate, rule = machine.margin.maintenance, machine.liquidation
     crowd = account_triggers(accounts.side, accounts.size * accounts.price, accounts.bankruptcy, rate, accounts.price)
     if rule.partial_share < 1.0 and (crowd.size > rule.partial_threshold).any():
-        crowd = sliced(crowd, rule.partial_threshold, rate, rule.partial_share, landing=landing)
+        slices = 1 if rule.cooldown_s > 0.0 else _SLICES
+        crowd = sliced(crowd, rule.partial_threshold, rate, rule.partial_share, slices, landing)
     return crowd
 
 

@@ -25,6 +25,8 @@ MEASURES = ("shortfall", "phantom_hours", "premature", "liquidated_closed")
 """Outcomes kept for each cell."""
 LOSS_STEPS = 1e-4 * np.array([0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0])
 """Edges of the colour steps of the loss beyond collateral, share of open interest a weekend."""
+VALLEY = LOSS_STEPS[3]
+"""Share of open interest a weekend up to which a cell counts as the valley or its sides."""
 REPEATS = 4
 """Times that every gap is run in every cell; a quarter of what the walls get at least, and enough for the scatter within a gap."""
 
@@ -56,7 +58,7 @@ def plane(
     gaps : log gaps of the record, each run equally often.
     weights : weights of the traded price in the mark, 0 to 1.
     depths : closed depth over open interest (USD per log unit over USD a side).
-    walls : cells, shape (weights, depths), that get at least ``least`` weekends; by default those whose colour differs from a neighbour's.
+    walls : cells, shape (weights, depths), that get at least ``least`` weekends; by default those of :func:`wall_cells`.
     least, most : weekends for a cell on a wall; the number at which a cell stops even if its error is larger than a tenth of a step.
     rng : seed.
 
@@ -130,9 +132,11 @@ def _summary(sums, squares, runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def wall_cells(loss: np.ndarray) -> np.ndarray:
-    """Cells whose colour differs from that of a cell beside, above or below them: bool, of the shape of ``loss``."""
-    step, found = np.digitize(loss, LOSS_STEPS), np.zeros(loss.shape, dtype=bool)
-    across, along = np.diff(step, axis=0) != 0, np.diff(step, axis=1) != 0
+    """The valley's sides: cells whose colour differs from that of a neighbour, one of the two losing less than :data:`VALLEY`; bool, of the
+    shape of ``loss``."""
+    step, low, found = np.digitize(loss, LOSS_STEPS), np.asarray(loss) < VALLEY, np.zeros(loss.shape, dtype=bool)
+    across = (np.diff(step, axis=0) != 0) & (low[1:] | low[:-1])
+    along = (np.diff(step, axis=1) != 0) & (low[:, 1:] | low[:, :-1])
     found[:-1] |= across
     found[1:] |= across
     found[:, :-1] |= along

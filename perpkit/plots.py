@@ -219,7 +219,7 @@ def phase_diagram(ds: xr.Dataset, wall: np.ndarray | None = None, places: Mappin
     bar.set_label("loss beyond collateral, bp of open interest a weekend")
     bar.set_ticklabels([f"{1e4 * edge:g}" for edge in LOSS_STEPS])
     keys = [mpl.lines.Line2D([], [], color=_INK, linestyle="--", linewidth=2.0), mpl.lines.Line2D([], [], color=_INK, linestyle=":", linewidth=1.2)]
-    fig.legend(keys, ["formula: a chain sustains itself", "hours a year of phantom solvency"], loc="outside upper left", ncols=2, handlelength=2.2)
+    fig.legend(keys, ["above: a chain feeds itself (formula)", "phantom solvency, hours a year"], loc="outside upper left", ncols=2, handlelength=2.2)
     return fig
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from perpkit import gaps
-from perpkit.accounts import Accounts
+from perpkit.accounts import Accounts, cut_leverage
 from perpkit.band import no_band, ratchet, static_band
 from perpkit.base import DEPTH_OVER_INTEREST, INSURANCE, OPEN_INTEREST
 from perpkit.book import Book
@@ -150,6 +150,55 @@ def crowd(name: str, n: int = POPULATION_SIZE, rng: int = POPULATION_SEED) -> tu
 def sudden(hour: float = 1.0, hours: float = 3.0) -> Closure:
     """A short closure with one piece of news that the book knows at once (give the book ``follow_closed`` of infinity): a clean shock."""
     return Closure(hours, reopen_minutes=1.0, value=Value(news_share=1.0, news_hours=(hour,), sd=1e-9))
+
+
+def shocked(
+    name: str, weight: float = 1.0, depth: float = 1.0, refill: float | None = None, people: int = POPULATION_SIZE, **rules
+) -> tuple[Machine, Accounts, LeverageLaw]:
+    """A machine for :func:`sudden`, its accounts and the law they come from: a crowd's margin, a blend of ``weight``, a book of ``depth`` open
+    interests that informed flow moves at once and noise not at all, no clamp; further fields in ``rules``. ``refill`` per hour, None for the
+    base case's; ``people`` accounts.
+    """
+    accounts, margin, law = crowd(name, people)
+    machine = closed_market()
+    refill = machine.book.refill_closed if refill is None else refill
+    book = replace(
+        machine.book, depth_closed=depth * accounts.open_interest, refill_closed=refill, follow_closed=math.inf, noise_closed=0.0, limit=5.0
+    )
+    return replace(machine, **{"mark": Blend(weight), "mark_step": math.inf, "margin": margin, "book": book} | rules), accounts, law
+
+
+def rules_of_n() -> dict[str, dict]:
+    """Fields that change one rule of :func:`shocked` at a time: what a venue could do about the reproduction number."""
+    fifth = Liquidation(partial_threshold=1e5, cooldown_s=30.0)
+    return {
+        "mid, whole accounts": {"mark": Mid()},
+        "half the weight": {"mark": Blend(0.5)},
+        "median, basis over 150 s": {"mark": Median(150.0)},
+        "clamp of 50 bp": {"mark": Mid(), "mark_step": 0.005},
+        "band of 10 %": {"mark": Mid(), "band": static_band(0.10)},
+        "a fifth first, above 100k": {"mark": Mid(), "liquidation": fifth},
+        "the same, no cooldown": {"mark": Mid(), "liquidation": replace(fifth, cooldown_s=0.0)},
+    }
+
+
+def slow_motion() -> tuple[Machine, Accounts, Closure, float]:
+    """One cascade at the cadence of the mark: the base population at 20x, the mid as mark, a book of 2.4 open interests, a fall of 7 %."""
+    machine, accounts, _ = shocked("cap of 20x", depth=2.4, mark=Mid())
+    return machine, accounts, replace(sudden(hours=2.0), closed_step_s=3.0), -0.07
+
+
+def closed_limits(people: int = POPULATION_SIZE) -> dict[str, Accounts]:
+    """The base population at 20x as a venue's Friday evening may leave it: leverage cut, by closing whoever holds more or by reducing him to
+    the cap, or every position cut to a share."""
+    friday = Accounts.sample(people, rng=POPULATION_SEED, max_leverage=20.0, open_interest=OPEN_INTEREST)
+
+    def kept(part: float) -> Accounts:
+        return replace(friday, size=part * friday.size, collateral=part * friday.collateral)
+
+    ways = {"closed": "close", "reduced": "reduce"}
+    cuts = {f"{cap:g}x, others {word}": cut_leverage(friday, cap, how) for cap in (10.0, 7.0) for word, how in ways.items()}
+    return {"as on Friday": friday} | cuts | {"three quarters of each": kept(0.75), "half of each": kept(0.5), "a tenth of each": kept(0.1)}
 
 
 PHASE_WEIGHTS = tuple(np.linspace(0.0, 1.0, 9))
