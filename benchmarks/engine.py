@@ -140,6 +140,17 @@ def measure_rules(plan: Plan, seed: int, report: Report) -> None:
         report.add_ratio(f"{name} over built-in median", times[name], times["built-in median"], most=1.5)
 
 
+def measure_pools(plan: Plan, seed: int, report: Report) -> None:
+    """Pools against the book on the same weekends: one that trades around the clock, and one that executes nothing while closed."""
+    scene = scenes()["real"]
+    rules = {"open": pk.pool.Feed("live"), "closed": pk.pool.Feed("none")}
+    parts = {"margin": pk.pool.share_of_notional(0.01, 50.0), "carry": pk.pool.Carry(base=5e-5, top=1e-4), "hedge": pk.pool.Hedge(1.0)}
+    both = {name: scene._replace(machine=pk.Pool(name=name, feed=feed, **parts)) for name, feed in rules.items()}
+    times = race({name: ours(each, plan.weekends, seed) for name, each in both.items()} | {"book": ours(scene, plan.weekends, seed)}, plan.rounds)
+    for name in rules:
+        report.add_ratio(f"pool, {name}, over the book, TSLA weekends", times[name], times["book"], most=1.0)
+
+
 def measure_memory(plan: Plan, seed: int, report: Report) -> None:
     """Peak memory of runs of different length, each in a process of its own."""
     rest = []
@@ -203,7 +214,7 @@ def main() -> None:
     ours(scene, 1, options.seed)()
     print(f"compiled or loaded in {time.perf_counter() - started:.0f} s\n", flush=True)
     report = Report()
-    for measure in (measure_speed, measure_rivals, measure_accounts, measure_rules, measure_memory):
+    for measure in (measure_speed, measure_rivals, measure_accounts, measure_rules, measure_pools, measure_memory):
         print(measure.__doc__.splitlines()[0])
         measure(plan, options.seed, report)
     with pd.option_context("display.width", 200, "display.max_colwidth", None, "display.max_rows", None):

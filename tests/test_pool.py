@@ -57,16 +57,18 @@ def test_nothing_happens_without_a_price():
 
 @pytest.mark.parametrize("maintenance", [1e-12, 0.025])
 def test_without_friction_a_pool_is_a_book(maintenance):
-    """Live oracle, no spread, no fee, infinite depth: the same traders make the same money, liquidations included, on common shocks."""
+    """Live oracle, no spread, no fee, infinite depth, and batches of no length for the verifiable book: the same traders make the same money, liquidations included, on common shocks."""
     accounts = pk.Accounts.sample(n=200, rng=5, leverage_median=8.0)
     book = pk.Machine(name="book", mark=pk.Mid(), book=DEEP, funding=pk.Funding(when_closed=False), margin=pk.Margin(20.0, maintenance), adl="none")
     machine = pk.Pool(feed=FREE, margin=pool.PoolMargin(20.0, maintenance=maintenance))
+    verifiable = pk.replace(book, batch=pk.Batch(0.0))
     closure = pk.Closure(hours=3.0, reopen_minutes=3.0, value=pk.Value(sd=0.05, open_vol=0.02))
     gaps = np.random.default_rng(3).normal(0.0, 0.06, 200)
-    ens = pk.ensemble({"book": book, "pool": machine}, accounts, closure, gaps, rng=4)
+    ens = pk.ensemble({"book": book, "pool": machine, "verifiable": verifiable}, accounts, closure, gaps, rng=4)
     for name in ("longs", "shorts", "shortfall", "shortfall_long", "premature", "liquidated_closed", "liquidated_open", "phantom", "generations"):
         a, b = ens[name].sel(machine="book").values, ens[name].sel(machine="pool").values
         np.testing.assert_allclose(a, b, rtol=0.0, atol=1e-11, err_msg=name)
+        np.testing.assert_array_equal(a, ens[name].sel(machine="verifiable").values, err_msg=name)
     assert (ens["liquidated_closed"].values > 0.01).sum() > 50
     owners = ens["junior"].values + ens["senior"].values
     np.testing.assert_allclose(owners[1], -traders(ens)[1], rtol=0.0, atol=1e-12)
@@ -186,6 +188,17 @@ def test_books_and_pools_in_one_call_live_through_the_same_weekends():
     run = pk.simulate(pk.Pool(), accounts, SHORT, gap=float(both["gap"][weekend]), rng=3, weekend=weekend)
     got = np.array([both[name].values[1, weekend] for name in pool.OUTCOMES])
     np.testing.assert_allclose(run.outcome.values, got, rtol=1e-12, atol=1e-12)
+
+
+def test_a_run_with_pools_can_be_stored(tmp_path):
+    """A store tells pools apart by their rules, and a second call reads what the first one wrote."""
+    gaps, many = np.linspace(-0.1, 0.1, 130), {"pool": pk.Pool(), "other": pk.Pool(hedge=pool.Hedge(0.5))}
+    first = pk.ensemble(many, twins(), SHORT, gaps, rng=1, store=tmp_path / "run", outcomes=("junior", "longs"))
+    again = pk.ensemble(many, twins(), SHORT, gaps, rng=1, store=tmp_path / "run", outcomes=("junior", "longs"))
+    assert set(first.data_vars) == {"junior", "longs"}
+    np.testing.assert_array_equal(first["junior"], again["junior"])
+    with pytest.raises(ValueError, match="another run"):
+        pk.ensemble(many | {"other": pk.Pool(hedge=pool.Hedge(0.6))}, twins(), SHORT, gaps, rng=1, store=tmp_path / "run", outcomes=("junior", "longs"))
 
 
 def test_twice_the_money_changes_nothing():
