@@ -108,7 +108,7 @@ def losses_by_hour(run: Run, open_interest: float) -> pd.DataFrame:
 
     Parameters
     ----------
-    run : of :func:`perpkit.simulate`.
+    run : of :func:`perpkit.engine.simulate`.
     open_interest : USD, of the population that was run.
 
     Returns

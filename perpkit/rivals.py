@@ -79,7 +79,7 @@ def sensitivity(
     margin : collateral as a share of notional; 0.1 is a position opened at 10x.
     rivals : names in ``priors.NAMES``, or priors of your own by name.
     at : volatility at which a volatility model is read; the median of those before its gaps by default.
-    **choice : ``kind``, ``start``, ``end`` and ``table`` of :func:`posterior`.
+    **choice : ``kind``, ``start``, ``end`` and ``table`` of :func:`perpkit.posterior.posterior`.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def sensitivity(
     Raises
     ------
     ValueError
-        As :func:`posterior` and :meth:`Posterior.predictive`, or if no prior is given.
+        As :func:`perpkit.posterior.posterior` and :meth:`perpkit.posterior.Posterior.predictive`, or if no prior is given.
     """
     named = dict(rivals) if isinstance(rivals, Mapping) else {name: name for name in rivals}
     if not named:

@@ -37,7 +37,7 @@ def swing(
 
     Parameters
     ----------
-    name, market, asof : as for :func:`perpkit.venue`.
+    name, market, asof : as for :func:`perpkit.venues.venue`.
     gaps, n, rng : weekends, as for :func:`perpkit.ensemble`; by default a fall and a rise of 12 %, 16 times each.
     accounts : size of the population, drawn at the leverage cap of each alternative.
     outcome : what is compared, a share of open interest.
@@ -50,7 +50,7 @@ def swing(
     Raises
     ------
     ValueError
-        As :func:`perpkit.venue`, and if an alternative gives no machine.
+        As :func:`perpkit.venues.venue`, and if an alternative gives no machine.
     """
     table = rulebook(name, market, asof)
     closure = venue_closure(name, market, asof)

@@ -1,7 +1,7 @@
 """Pool: the oracle-first architecture. Everybody trades against one pool at the oracle's price, and nobody against each other.
 
 ``machine`` holds a venue's rules, ``parts``, ``impact`` and ``carry`` what they are made of; ``exits``, ``ledger`` and ``kernel`` run a weekend;
-``engine`` joins them to :func:`perpkit.simulate` and :func:`perpkit.ensemble`, on the same shocks as any machine with a book.
+``engine`` joins them to :func:`perpkit.engine.simulate` and :func:`perpkit.ensemble`, on the same shocks as any machine with a book.
 """
 
 from perpkit.pool.carry import Carry, borrowing, next_rate

@@ -14,8 +14,8 @@ from perpkit.pool.parts import Feed, Fees, Hedge, Payouts, PoolMargin, Stop, Tra
 
 @dataclass(frozen=True)
 class Pool:
-    """Every rule the pool engine needs; a machine like :class:`perpkit.machine.Machine`, for :func:`perpkit.simulate` and
-    :func:`perpkit.ensemble`. Frozen; change a field with :func:`perpkit.replace`, which checks it again.
+    """Every rule the pool engine needs; a machine like :class:`perpkit.machine.Machine`, for :func:`perpkit.engine.simulate` and
+    :func:`perpkit.ensemble`. Frozen; change a field with :func:`perpkit.machine.replace`, which checks it again.
 
     Parameters
     ----------
