@@ -1,0 +1,105 @@
+"""Compare: departures sum to zero, holders to one, the map reads machines, and changes of rules are named with their values."""
+
+import math
+
+import numpy as np
+import pytest
+
+from perpkit import compare, studies
+from perpkit.accounts import Accounts
+from perpkit.clock import Closure
+from perpkit.engine import simulate
+from perpkit.ensemble import ensemble
+from perpkit.gaps import empirical
+from perpkit.machine import Machine, replace
+from perpkit.pool import Pool
+from perpkit.venues import base_case, venue, venues
+
+FALL, RISE = math.log(0.88), math.log(1.12)
+
+
+@pytest.fixture(scope="module")
+def several():
+    chosen = {"book": ("trade-xyz", "TSLA", None), "proved": ("lighter", "TSLA", None), "pool": ("ostium", "TSLA", "2025-06-16"), "gmx": ("gmx-v2", "TSLA", None)}
+    made = compare.machines(chosen)
+    people = compare.populations(made, n=400)
+    return made, people, ensemble(made, people, base_case().closure, [FALL, RISE], n=8, rng=2)
+
+
+def test_departures_sum_to_zero_and_count_every_pocket(several):
+    _, _, ens = several
+    for gap in (FALL, RISE):
+        table = compare.who_pays(ens, gap)
+        assert list(table.columns) == [*compare.GROUPS, "se"]
+        assert np.abs(table[list(compare.GROUPS)].sum(axis=1)).max() < 1e-12
+        assert (table["se"] > 0.0).all()
+    fall = compare.who_pays(ens, FALL)
+    rows = ens.isel(weekend=np.isclose(ens["gap"].values, FALL))
+    assert fall.loc["book", "losers"] == pytest.approx(float(rows["longs"].sel(machine="book").mean()) + 0.12, abs=1e-12)
+    assert fall.loc["pool", "pool owners"] == pytest.approx(float((rows["junior"] + rows["senior"] + rows["hedge"]).sel(machine="pool").mean()), abs=1e-15)
+
+
+def test_holders_of_the_losing_side_sum_to_one(several):
+    made, people, _ = several
+    for name, machine in made.items():
+        run = simulate(machine, people[name], studies.sunday(), gap=FALL, rng=3)
+        held = compare.risk_held(run, people[name])
+        assert np.abs(held.sum(axis=1) - 1.0).max() < 1e-9
+        assert (held.to_numpy() > -1e-9).all()
+        last = held.iloc[-1]
+        gone = run.outcome["liquidated_closed"] + run.outcome["liquidated_open"]
+        assert last[["makers", "vault or fund", "pool", "netted"]].sum() == pytest.approx(gone, rel=1e-9)
+        assert (last["pool"] > 0.0) == isinstance(machine, Pool) and (last["makers"] > 0.0) == isinstance(machine, Machine)
+
+
+def test_presets_are_the_newest_or_all_and_labels_tell_them_apart():
+    table = venues().query("market == 'TSLA'")
+    newest, dated = compare.presets(), compare.presets(dated=True)
+    assert len(newest) == table["name"].nunique() and len(dated) == len(table)
+    assert newest["trade-xyz"] == ("trade-xyz", "TSLA", "2026-10-05") and "trade-xyz, 2025-12" in dated and "felix" in dated
+    assert all(venue(*key).asof == key[2] for key in dated.values())
+
+
+def test_a_book_without_a_known_fund_gets_the_base_cases():
+    made = compare.machines({"xyz": ("trade-xyz", "TSLA", None), "lighter": ("lighter", "TSLA", None)}, fund=0.01)
+    assert made["xyz"].insurance == 0.01 and made["lighter"].insurance == 0.0 < made["lighter"].backstop.equity
+
+
+def test_every_preset_has_a_place_on_every_axis():
+    for key in compare.presets(dated=True).values():
+        place = compare.regime(venue(*key))
+        assert set(place) == set(compare.AXES)
+        assert all(place[axis] in variants for axis, variants in compare.AXES.items()), key
+    assert compare.regime(venue("trade-xyz"))["band"] == "ratchet" and compare.regime(venue("bitget"))["oracle closed"] == "dead zone"
+    assert compare.regime(venue("gmx-v2-gold"))["closed market"] == "by the clock" and compare.regime(venue("gtrade"))["closed market"] == "halted"
+    assert compare.regime(venue("felix"))["reopening"] == "1 %" and compare.regime(venue("edgex"))["closed market"] == "limits only"
+
+
+def test_changes_name_the_rule_and_both_values():
+    assert compare.changed("trade-xyz", "TSLA", "2025-11-21", "2025-12-19") == ["multiplier of funding: 1 to 0.5"]
+    assert compare.changed("lighter", "TSLA", "2026-04-01", "2026-10-01") == ["time constant of the oracle: 1 h to 1,800 s"]
+    assert ("bitget", "2025-12-17", "2026-06-04") in compare.steps() and all(a < b for _, a, b in compare.steps())
+    assert not any(name == "felix" for name, _, _ in compare.steps())
+
+
+def test_informed_flow_that_counts_funding_changes_books_alone():
+    made = {"book": venue("edgex"), "pool": venue("ostium")}
+    counted = compare.counting_funding(made)
+    assert counted["pool"] is made["pool"] and counted["book"].book.carry and not made["book"].book.carry
+    assert replace(counted["book"], book=made["book"].book) == made["book"]
+
+
+def test_without_friction_the_three_architectures_are_one():
+    accounts = Accounts.sample(n=200, rng=5, leverage_median=8.0)
+    ens = ensemble(compare.frictionless(), accounts, Closure(hours=3.0, reopen_minutes=3.0), 3.0 * empirical("TSLA").gaps[:64], n=64, rng=4)
+    for name in ("longs", "shorts", "shortfall", "premature", "liquidated_closed", "liquidated_open"):
+        assert float((ens[name].max("machine") - ens[name].min("machine")).max()) < 1e-11, name
+    assert float(ens["shortfall"].max()) > 0.0 and float(ens["liquidated_closed"].max()) > 0.0
+
+
+def test_two_constants_are_swapped_and_nothing_else():
+    made = compare.two_time_constants()
+    assert list(made) == ["trade.xyz, 1,800 s", "trade.xyz, 300 s", "Bitget, 1,800 s", "Bitget, 300 s"]
+    for name in ("trade.xyz", "Bitget"):
+        slow, fast = made[f"{name}, 1,800 s"], made[f"{name}, 300 s"]
+        assert slow.oracle.tau == pytest.approx(6.0 * fast.oracle.tau) and replace(slow, oracle=fast.oracle) == fast
