@@ -18,6 +18,7 @@ from perpkit.accounts import Accounts, cut_leverage
 from perpkit.band import no_band, ratchet, static_band
 from perpkit.base import DEPTH_OVER_INTEREST, INSURANCE, OPEN_INTEREST
 from perpkit.book import Book
+from perpkit.cascade import feedback
 from perpkit.clock import Closure
 from perpkit.engine import Run, simulate
 from perpkit.ensemble import ensemble
@@ -26,7 +27,7 @@ from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
 from perpkit.mark import Blend, Median, Mid, OracleMark
 from perpkit.oracle import frozen_oracle, impact_oracle
-from perpkit.phase import plane
+from perpkit.phase import REPEATS, cascade_wall, plane
 from perpkit.theory import LeverageLaw
 from perpkit.value import Value
 from perpkit.venues import base_case, venue
@@ -206,12 +207,25 @@ PHASE_DEPTHS = tuple(np.geomspace(*DEPTH_OVER_INTEREST, 9))
 """The plane of mark weight and closed depth over open interest."""
 
 
-def phase_plane(symbol: str = "TSLA", rng: int = 5) -> xr.Dataset:
+def phase_plane(symbol: str = "TSLA", rng: int = 5, rough: bool = False) -> xr.Dataset:
     """Loss and phantom solvency over mark weight and closed depth: :func:`closed_market`, the base population at 20x, every weekend of the
-    record. Closed steps of 5 minutes and 3 minutes of reopening, in which the clamped mark arrives."""
+    record. Closed steps of 5 minutes and 3 minutes of reopening, in which the clamped mark arrives. ``rough`` stops after the first round,
+    the same for every cell: a seventh of the work, and colours on the walls that may be one off.
+    """
     accounts = Accounts.sample(2_000, rng=POPULATION_SEED, max_leverage=20.0, open_interest=OPEN_INTEREST)
     closure = replace(base_case().closure, closed_step_s=300.0, reopen_minutes=3.0)
-    return plane(closed_market(), accounts, closure, gaps.empirical(symbol).gaps, PHASE_WEIGHTS, PHASE_DEPTHS, rng=rng)
+    record = gaps.empirical(symbol).gaps
+    enough = {"least": REPEATS * record.size, "most": REPEATS * record.size} if rough else {}
+    return plane(closed_market(), accounts, closure, record, PHASE_WEIGHTS, PHASE_DEPTHS, rng=rng, **enough)
+
+
+def phase_line(symbol: str = "TSLA") -> np.ndarray:
+    """The formula's cascade wall for :func:`phase_plane`: depths over open interest, and weights below which no chain feeds itself anywhere
+    among the gaps on record; shape (2, points)."""
+    record = gaps.empirical(symbol).gaps
+    depths = np.geomspace(PHASE_DEPTHS[0] / 1.3, PHASE_DEPTHS[-1] * 1.3, 40)
+    loop = feedback(closed_market(), base_case().closure)
+    return np.array([depths, cascade_wall(crowd("cap of 20x")[2], loop, depths, np.linspace(record.min(), record.max(), 301))])
 
 
 def replay(symbol: str, repeats: int = 8, rng: int = 2026) -> xr.Dataset:
