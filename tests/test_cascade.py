@@ -218,6 +218,12 @@ def test_the_plane_has_two_walls(small):
     assert float(loss.sel(weight=0.0, depth=0.3)) == pytest.approx(float(loss.sel(weight=0.0, depth=6.0)), rel=0.01)
 
 
+def test_the_line_of_the_picture():
+    depths, weights = studies.phase_line("TSLA")
+    assert depths[0] < studies.PHASE_DEPTHS[0] and depths[-1] > studies.PHASE_DEPTHS[-1]
+    assert np.all(np.diff(weights) >= 0.0) and 0.0 < weights[0] < 0.3 and weights[-1] == 1.0
+
+
 def test_the_cascade_wall_is_where_n_is_one():
     law = theory.LeverageLaw(45e6, max_leverage=20.0)
     loop, prices = theory.Feedback(1.0, refill=0.85), np.linspace(-0.16, 0.155, 200)
