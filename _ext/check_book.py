@@ -170,7 +170,16 @@ def read_sources(root: Path, pages: list[str]) -> tuple[list[Source], list[str]]
     if missing:
         return [], missing
     sources = [read_source(page, (root / f"{page}.md").read_text("utf-8")) for page in pages]
-    return sources, [f"{s.page}: {p}" for s in sources for p in s.problems]
+    return sources, [f"{s.page}: {p}" for s in sources for p in s.problems] + label_problems(sources)
+
+
+def label_problems(sources: Iterable[Source]) -> list[str]:
+    """Labels of figures and tables that more than one place promises: a reference could not say which is meant."""
+    owners: dict[str, list[str]] = {}
+    for source in sources:
+        for name in (*source.figures, *source.tables):
+            owners.setdefault(name, []).append(source.page)
+    return [f"{' and '.join(pages)}: the label {name!r} is used twice; rename one" for name, pages in owners.items() if len(pages) > 1]
 
 
 def check_site(root: Path, html: Path, folder: Path, pages: list[str]) -> tuple[list[str], str]:

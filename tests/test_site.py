@@ -229,6 +229,12 @@ def test_a_page_of_the_contents_must_exist(tmp_path: Path) -> None:
     assert check_book.read_sources(tmp_path, ["lost"])[1] == ["lost.md is named in _toc.yml and does not exist"]
 
 
+def test_a_label_belongs_to_one_place(tmp_path: Path) -> None:
+    (tmp_path / "one.md").write_text(SOURCE, "utf-8")
+    (tmp_path / "two.md").write_text(SOURCE.replace('"one"', '"two"').replace("fig-walk", "fig-run"), "utf-8")
+    assert check_book.read_sources(tmp_path, ["one", "two"])[1] == ["one and two: the label 'tbl-rules' is used twice; rename one"]
+
+
 def test_what_a_cell_wrote_to_stderr_is_quoted(tmp_path: Path) -> None:
     cell = {"source": ["import it\n", "more"], "outputs": [{"name": "stderr", "text": ["Watch", " out\n"]}, {"name": "stdout", "text": ["fine"]}]}
     (tmp_path / "one.ipynb").write_text(json.dumps({"cells": [cell, {"source": []}]}), "utf-8")
