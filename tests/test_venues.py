@@ -393,6 +393,8 @@ def test_bands_that_hang_on_leverage():
         if inset is not None:
             assert machine.oracle.wall == pytest.approx(machine.band.width - inset)
     assert venue("felix").band.width == min(1.0 / venue("felix").margin.max_leverage, 0.20)
+    today = venue("trade-xyz")
+    assert today.margin.max_leverage == 20.0 and today.band.width == pytest.approx(1.0 / today.margin.max_leverage) == pytest.approx(0.05)
 
 
 # Base case
