@@ -85,7 +85,11 @@ def architectures(buffer: float = base.INSURANCE, max_leverage: float = 10.0, bo
 
 
 def paid(
-    machines: Mapping[str, Machine | Pool], accounts: Accounts | Mapping[str, Accounts], closure: Closure, moves: Sequence[float] = MOVES, rng: int = 1
+    machines: Mapping[str, Machine | Pool],
+    accounts: Accounts | Mapping[str, Accounts],
+    closure: Closure,
+    moves: Sequence[float] = MOVES,
+    rng: int = 1,
 ) -> xr.DataArray:
     """What each pocket gained over a weekend that moves the value by each of ``moves`` (simple), the same path of news for all.
 

@@ -94,7 +94,8 @@ class Weekend:
         self.shut = m.margin_closed or m.margin
         self.money = dict.fromkeys(("longs", "shorts", "pool", "hedge", "street", "protocol", "venue", "informed"), 0.0)
         names = ("shortfall_long", "shortfall_short", "premature", "liquidated_closed", "liquidated_open", "adl_size", "adl_needed", "stopped")
-        self.tally = dict.fromkeys((*names, "guaranteed", "timed", "capped", "cut", "phantom", "phantom_size", "phantom_hours", "deepest", "carried"), 0.0)
+        names = (*names, "guaranteed", "timed", "capped", "cut", "phantom", "phantom_size", "phantom_hours", "deepest", "carried")
+        self.tally = dict.fromkeys(names, 0.0)
         self.shown = {1.0: 0.0, -1.0: 0.0}
         for k in range(len(people)):
             self.add(float(people.side[k]), float(people.size[k]), float(people.entry[k]), float(people.collateral[k]))

@@ -57,7 +57,8 @@ def test_nothing_happens_without_a_price():
 
 @pytest.mark.parametrize("maintenance", [1e-12, 0.025])
 def test_without_friction_a_pool_is_a_book(maintenance):
-    """Live oracle, no spread, no fee, infinite depth, and batches of no length for the verifiable book: the same traders make the same money, liquidations included, on common shocks."""
+    """Live oracle, no spread, no fee, infinite depth, batches of no length: the same traders make the same money, liquidations included, in all
+    three architectures on common shocks."""
     accounts = pk.Accounts.sample(n=200, rng=5, leverage_median=8.0)
     book = pk.Machine(name="book", mark=pk.Mid(), book=DEEP, funding=pk.Funding(when_closed=False), margin=pk.Margin(20.0, maintenance), adl="none")
     machine = pk.Pool(feed=FREE, margin=pool.PoolMargin(20.0, maintenance=maintenance))
@@ -77,7 +78,8 @@ def test_without_friction_a_pool_is_a_book(maintenance):
 def test_the_pool_is_minus_its_traders_and_fees():
     accounts = pk.Accounts.sample(n=200, rng=5, leverage_median=8.0)
     machine = pk.Pool(
-        feed=pool.Feed("live", half_spread_closed=0.002), margin=pool.share_of_notional(0.01, 20.0), fees=pool.Fees(close=0.001, liquidation=0.003, to_pool=0.6),
+        feed=pool.Feed("live", half_spread_closed=0.002), margin=pool.share_of_notional(0.01, 20.0),
+        fees=pool.Fees(close=0.001, liquidation=0.003, to_pool=0.6),
         tranches=pool.Tranches(0.02, 0.3), carry=pool.Carry(rollover=2e-5, base=5e-5, top=1e-4, protocol=0.37), hedge=pool.Hedge(0.5),
     )  # fmt: skip
     ens = pk.ensemble({"pool": machine}, accounts, SHORT, np.random.default_rng(3).normal(0.0, 0.06, 200), rng=4)
@@ -92,7 +94,8 @@ def test_the_pool_is_minus_its_traders_and_fees():
 
 def test_the_slow_twin_agrees_on_random_weekends():
     """Every rule drawn at random: 300 weekends of a dict-of-accounts engine that shares no rule with this one, to 1e-9 of open interest."""
-    seen = dict.fromkeys(("liquidated_closed", "liquidated_open", "stopped", "guaranteed", "adl_size", "capped", "frozen", "socialised", "informed"), 0)
+    names = ("liquidated_closed", "liquidated_open", "stopped", "guaranteed", "adl_size", "capped", "frozen", "socialised", "informed")
+    seen = dict.fromkeys(names, 0)
     for seed in range(300):
         machine, accounts, closure, gap = random_pool_case(seed)
         fast, slow = pk.simulate(machine, accounts, closure, gap, rng=seed), replay(machine, accounts, closure, gap, seed=seed)
@@ -193,12 +196,12 @@ def test_books_and_pools_in_one_call_live_through_the_same_weekends():
 def test_a_run_with_pools_can_be_stored(tmp_path):
     """A store tells pools apart by their rules, and a second call reads what the first one wrote."""
     gaps, many = np.linspace(-0.1, 0.1, 130), {"pool": pk.Pool(), "other": pk.Pool(hedge=pool.Hedge(0.5))}
-    first = pk.ensemble(many, twins(), SHORT, gaps, rng=1, store=tmp_path / "run", outcomes=("junior", "longs"))
-    again = pk.ensemble(many, twins(), SHORT, gaps, rng=1, store=tmp_path / "run", outcomes=("junior", "longs"))
+    options = {"rng": 1, "store": tmp_path / "run", "outcomes": ("junior", "longs")}
+    first, again = (pk.ensemble(many, twins(), SHORT, gaps, **options) for _ in range(2))
     assert set(first.data_vars) == {"junior", "longs"}
     np.testing.assert_array_equal(first["junior"], again["junior"])
     with pytest.raises(ValueError, match="another run"):
-        pk.ensemble(many | {"other": pk.Pool(hedge=pool.Hedge(0.6))}, twins(), SHORT, gaps, rng=1, store=tmp_path / "run", outcomes=("junior", "longs"))
+        pk.ensemble(many | {"other": pk.Pool(hedge=pool.Hedge(0.6))}, twins(), SHORT, gaps, **options)
 
 
 def test_twice_the_money_changes_nothing():
@@ -206,7 +209,8 @@ def test_twice_the_money_changes_nothing():
     for seed in range(40):
         machine, accounts, closure, gap = random_pool_case(seed)
         impact = machine.impact
-        rescaled = {"scale": 2 * impact.scale, "worsen": impact.worsen / 2 ** (impact.power_worsen - 1), "improve": impact.improve / 2 ** (impact.power_improve - 1)}
+        worsen, improve = impact.worsen / 2 ** (impact.power_worsen - 1), impact.improve / 2 ** (impact.power_improve - 1)
+        rescaled = {"scale": 2 * impact.scale, "worsen": worsen, "improve": improve}
         if rescaled["improve"] > rescaled["worsen"]:
             continue
         double = pk.replace(machine, impact=pk.replace(impact, **rescaled))
@@ -230,7 +234,8 @@ def test_a_mirrored_side_pays_the_same(guaranteed):
                 heavy = np.array([2.0, 1.0]) if lean > 0 else np.array([1.0, 2.0])
                 accounts = pk.Accounts([s, -s], heavy, [250.0, 250.0], heavy * 250.0 / 10.0)
                 runs.append(pk.simulate(machine, accounts, closure, gap=math.log(1 - s * move / 250), rng=1).outcome)
-            mirrored = runs[1].rename({"longs": "shorts", "shorts": "longs", "shortfall_long": "shortfall_short", "shortfall_short": "shortfall_long"})
+            pairs = {"longs": "shorts", "shortfall_long": "shortfall_short"}
+            mirrored = runs[1].rename(pairs | {b: a for a, b in pairs.items()})
             ignored = ["imbalance", "dislocation"]
             np.testing.assert_allclose(mirrored[runs[0].index].drop(ignored), runs[0].drop(ignored), rtol=1e-9, atol=1e-11)
 
@@ -240,7 +245,7 @@ import json, math
 import numpy as np
 import perpkit as pk
 from perpkit import pool
-from perpkit.pool import exits, kernel, ledger
+from perpkit.pool import exits, informed, ledger
 
 machine = pool.Pool(
     feed=pool.Feed("perp", 0.0002, 0.001), margin=pool.share_of_notional(0.01, 10.0), fees=pool.Fees(1e-3, 1e-3, 2e-3, 0.5), refund=0.5,
@@ -261,7 +266,7 @@ def weekend(leak):
     state.update(calls=0, leak=leak)
     return pk.simulate(machine, accounts, closure, gap=-0.15, rng=4)
 
-ledger.credit = exits.credit = kernel.credit = credit
+ledger.credit = exits.credit = informed.credit = credit
 run = weekend(0)
 payments = state["calls"]
 noticed = 0
@@ -519,7 +524,8 @@ def test_larger_side_pays_the_smaller():
 # --- bad input, by name ------------------------------------------------------------------------------------------------------------------
 
 BAD = [
-    (lambda: pool.Feed("chainlink"), "closed"), (lambda: pool.Feed(trigger="mark"), "trigger"), (lambda: pool.Feed(delay_minutes=-1.0), "delay_minutes"),
+    (lambda: pool.Feed("chainlink"), "closed"), (lambda: pool.Feed(trigger="mark"), "trigger"),
+    (lambda: pool.Feed(delay_minutes=-1.0), "delay_minutes"),
     (lambda: pool.Feed(half_spread_open=math.nan), "half_spread_open"), (lambda: pool.share_of_maximum(0.6), "theta"),
     (lambda: pool.share_of_maximum(0.2, 0.5), "max_leverage"), (lambda: pool.loss_of_collateral(1.2), "loss"),
     (lambda: pool.PoolMargin(leverage_low=5.0, leverage_high=2.0), "leverage_low"), (lambda: pool.share_of_notional(1.0), "cushion"),

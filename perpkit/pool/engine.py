@@ -16,6 +16,7 @@ from perpkit.pool import exits, kernel
 from perpkit.pool.ledger import EVERY_POCKET
 from perpkit.pool.machine import Pool
 from perpkit.pool.parts import FEEDS, LIVE, PERP
+from perpkit.pool.rules import rules_of
 from perpkit.value import value_path
 
 
@@ -29,7 +30,7 @@ class PoolTables:
 
     def __init__(self, machine: Pool, accounts: Accounts, closure: Closure) -> None:
         self.machine, self.closure = machine, closure
-        self.rules = _rules(machine, accounts, closure)
+        self.rules = rules_of(machine, accounts, closure)
         self.accounts, self.keys, self.who = _sides(machine, overnight(machine, accounts))
         self.held = self.accounts[:, exits.SIZE].copy()
         self.touched = np.zeros(self.held.shape, dtype=np.int64)
@@ -56,7 +57,8 @@ class PoolTables:
             )
         bad = np.flatnonzero(equity >= held.collateral * (1.0 + machine.payouts.max_gain))
         if bad.size:
-            raise ValueError(f"account {bad[0]} has already gained {machine.payouts.max_gain:g} times its collateral, where this pool closes it; lower its gain")
+            most = machine.payouts.max_gain
+            raise ValueError(f"account {bad[0]} has already gained {most:g} times its collateral, where this pool closes it; lower its gain")
 
     def run(self, shocks: Shocks, out: np.ndarray, trace: np.ndarray, events: np.ndarray) -> int:
         """Run the chunk into ``out`` (weekends, outcomes); the number of events of the last weekend."""
@@ -174,72 +176,3 @@ def _perp_paths(values, closed_steps, anchor, normals, oracles) -> None:
     """Log price of another venue while the reference is closed; once it prints, every feed shows the value."""
     for w in range(len(values)):
         anchor_path(values[w], closed_steps, anchor[0], anchor[1], 0.0, 0.0, normals[w], oracles[w])
-
-
-def _rules(machine: Pool, accounts: Accounts, closure: Closure) -> kernel.Rules:
-    interest = accounts.open_interest
-    feed, impact, carry, fees, payouts, hedge = machine.feed, machine.impact, machine.carry, machine.fees, machine.payouts, machine.hedge
-    shut = machine.margin if machine.margin_closed is None else machine.margin_closed
-    tranches = machine.tranches
-    pool_value = (tranches.junior + tranches.senior) * interest
-    numbers = dict(
-        price=accounts.price,
-        open_interest=interest,
-        feed=FEEDS[feed.closed],
-        trigger_fill=feed.trigger == "fill",
-        half_spread_open=feed.half_spread_open,
-        half_spread_closed=feed.half_spread_closed,
-        delay_steps=_steps(feed.delay_minutes, closure),
-        maintenance_open=machine.margin.maintenance,
-        maintenance_closed=shut.maintenance,
-        forfeits=machine.margin.forfeits,
-        impact=impact.kind,
-        impact_scale=impact.scale,
-        worsen=impact.worsen,
-        improve=impact.improve,
-        power_worsen=impact.power_worsen,
-        power_improve=impact.power_improve,
-        most_paid=impact.most_paid,
-        most_got=impact.most_got,
-        rollover=carry.rollover,
-        base=carry.base,
-        top=carry.top,
-        kink=carry.kink,
-        reserve=carry.reserve,
-        larger_only=carry.larger_only,
-        protocol=carry.protocol,
-        velocity=carry.velocity,
-        start_rate=carry.start,
-        cap=carry.cap,
-        floor=carry.floor,
-        threshold=carry.threshold,
-        skew_scale=0.0 if carry.skew_scale is None else carry.skew_scale * interest,
-        closed_factor=carry.closed_factor,
-        carry_closed=carry.when_closed,
-        fee_open=fees.open,
-        fee_close=fees.close,
-        fee_liquidation=fees.liquidation,
-        fee_to_pool=fees.to_pool,
-        guaranteed=machine.stop is not None and machine.stop.guaranteed,
-        pool_value=pool_value,
-        junior=tranches.junior * interest,
-        split=-1.0 if tranches.split is None else tranches.split,
-        hedge=hedge.share,
-        hedge_steps=_steps(hedge.delay_minutes, closure),
-        daily=payouts.daily,
-        adl_above=payouts.adl_above,
-        adl_to=payouts.adl_to,
-        paid_up_to=payouts.paid_up_to,
-        side_value=payouts.side * pool_value,
-        refund=machine.refund,
-        informed=machine.informed,
-        dust=1e-12 * interest,
-    )
-    return kernel.Rules(**{name: float(number) for name, number in numbers.items()})
-
-
-def _steps(minutes: float, closure: Closure) -> int:
-    """Updates in a time after the reopening, rounded up."""
-    return math.ceil(minutes * 60.0 / closure.update_s - 1e-9)
-
-

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from perpkit._compile import compiled
 from perpkit.ledger import credit
 from perpkit.pool.impact import closing_cost

@@ -8,15 +8,14 @@ kernel, so that both architectures look at the same weekend at the same moments.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from perpkit._compile import compiled
 from perpkit.kernel import OUTCOMES as BOOK_OUTCOMES
-from perpkit.ledger import credit
 from perpkit.pool.carry import hourly_carry
 from perpkit.pool.exits import CLOSED_QUEUE, OPEN_QUEUE, QUEUES, deleverage, exits, hidden, limits, wind_up
+from perpkit.pool.informed import come, trade
 from perpkit.pool.ledger import (
     ADL_NEEDED,
     ADL_SIZE,
@@ -27,17 +26,12 @@ from perpkit.pool.ledger import (
     EVERY_POCKET,
     EXHAUSTED_AT,
     GUARANTEED,
-    HEDGE_SIZE,
     HELD,
     HELD_BETA,
-    INFORMED_CASH,
     INFORMED_SIZE,
     LIQUIDATED_CLOSED,
     LIQUIDATED_OPEN,
-    POOL_CASH,
-    POOL_SIZE,
     PREMATURE,
-    PROTOCOL_CASH,
     RATE,
     SHORTFALL,
     STATE,
@@ -86,62 +80,6 @@ hedge's result, still to be settled."""
 OUTCOMES = (*BOOK_OUTCOMES, *(name for name in WRITTEN if name not in BOOK_OUTCOMES))
 
 
-class Rules(NamedTuple):
-    """Scalars of one pool, amounts in USD. Codes and switches are floats so that the tuple has one type."""
-
-    price: float
-    open_interest: float
-    feed: float
-    trigger_fill: float
-    half_spread_open: float
-    half_spread_closed: float
-    delay_steps: float
-    maintenance_open: float
-    maintenance_closed: float
-    forfeits: float
-    impact: float
-    impact_scale: float
-    worsen: float
-    improve: float
-    power_worsen: float
-    power_improve: float
-    most_paid: float
-    most_got: float
-    rollover: float
-    base: float
-    top: float
-    kink: float
-    reserve: float
-    larger_only: float
-    protocol: float
-    velocity: float
-    start_rate: float
-    cap: float
-    floor: float
-    threshold: float
-    skew_scale: float
-    closed_factor: float
-    carry_closed: float
-    fee_open: float
-    fee_close: float
-    fee_liquidation: float
-    fee_to_pool: float
-    guaranteed: float
-    pool_value: float
-    junior: float
-    split: float
-    hedge: float
-    hedge_steps: float
-    daily: float
-    adl_above: float
-    adl_to: float
-    paid_up_to: float
-    side_value: float
-    refund: float
-    informed: float
-    dust: float
-
-
 @compiled
 def _walk(k: int, stop: int, oracle, value, low: float, high: float, v_low: float, v_high: float, deepest: float) -> tuple[int, float]:
     """First step from ``k`` whose oracle leaves (``low``, ``high``) or whose value leaves (``v_low``, ``v_high``), or the last before
@@ -160,29 +98,6 @@ def _watch_tranche(st, rules, price: float, hours: float) -> None:
     first = rules.junior if rules.junior > 0.0 else rules.pool_value
     if st[BREACHED] == 0.0 and pool_result(st, price) < -first - rules.dust:
         st[BREACHED], st[EXHAUSTED_AT] = 1.0, hours
-
-
-@compiled
-def _informed_open(st, rules, oracle: float, worth: float) -> None:
-    """Traders who know ``worth`` take all they may at the stale price, if the trip to the first print pays."""
-    size = rules.informed * rules.open_interest / oracle
-    for sign in (1.0, -1.0):
-        paid = oracle * math.exp(sign * rules.half_spread_closed)
-        got = worth * math.exp(-sign * rules.half_spread_open)
-        if sign * (got - paid) - rules.fee_open * paid - rules.fee_close * got > 0.0:
-            _informed_trade(st, rules, sign * size, paid, rules.fee_open)
-            return
-
-
-@compiled
-def _informed_trade(st, rules, size: float, price: float, rate: float) -> None:
-    """They buy ``size`` shares (sell, below 0) from the pool at ``price`` and pay a fee."""
-    fee = rate * abs(size) * price
-    st[INFORMED_SIZE] += size
-    st[POOL_SIZE] -= size
-    credit(st, INFORMED_CASH, -size * price - fee)
-    credit(st, POOL_CASH, size * price + rules.fee_to_pool * fee)
-    credit(st, PROTOCOL_CASH, (1.0 - rules.fee_to_pool) * fee)
 
 
 @compiled
@@ -232,7 +147,8 @@ def run_pool(
     """Run ``len(gaps)`` weekends and write one row of outcomes each to ``out``, per unit of open interest.
 
     ``values`` and ``oracles`` hold log value and log oracle at the end of each step, shape (weekends, steps); the oracle of a feed without a
-    price is not looked at. ``columns`` has the column of ``out`` of each name of ``WRITTEN``; the others are set to 0. ``trace`` (steps, len(TRACE)), which has no price where there is none, and ``events`` record the last weekend, and nothing when they have no rows. Money
+    price is not looked at. ``columns`` has the column of ``out`` of each name of ``WRITTEN``; the others are set to 0. ``trace`` (steps,
+    len(TRACE)), which has no price where there is none, and ``events`` record the last weekend, and nothing when they have no rows. Money
     that appears or vanishes is reported in ``imbalance``; the caller raises.
     """
     n_steps = values.shape[1]
@@ -351,10 +267,10 @@ def run_pool(
             # What comes for a stale price, and the hedge.
             if rules.informed > 0.0:
                 if s == n_closed - 1:
-                    _informed_open(st, rules, here, price * math.exp(v))
+                    come(st, rules, here, price * math.exp(v))
                 elif s == first_open:
                     sign = 1.0 if st[INFORMED_SIZE] > 0.0 else -1.0
-                    _informed_trade(st, rules, -st[INFORMED_SIZE], here * math.exp(-sign * rules.half_spread_open), rules.fee_close)
+                    trade(st, rules, -st[INFORMED_SIZE], here * math.exp(-sign * rules.half_spread_open), rules.fee_close)
                 if s == n_closed - 1 or s == first_open:
                     error = worse(error, imbalance(st, price))
             if not closed and s >= hedge_at:

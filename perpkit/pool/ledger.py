@@ -157,8 +157,9 @@ def settle_up(accounts, held, whole, gains, st: np.ndarray, rules, start: float,
     hedge result that is still to be settled.
 
     What is frozen is reckoned as if every winner closed now and no loser did: the pool pays out of what it has and what it has collected, up to
-    the brake; its hedge is settled later, and open losses are no cash. Winners are shown as they would be without the limits on what they are paid, and the limits in pockets of their own; only what is owed
-    and frozen is taken from a side, for it may come yet. What closed winners early (``adl``) is valued as in the book's ledger.
+    the brake; its hedge is settled later, and open losses are no cash. Winners are shown as they would be without the limits on what they are
+    paid, and the limits in pockets of their own; only what is owed and frozen is taken from a side, for it may come yet. What closed winners
+    early (``adl``) is valued as in the book's ledger.
 
     ``gains`` has each side's size times the distance of entry from the last print, shape (2,).
     """
