@@ -326,7 +326,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on PATH")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_reads_from_a_folder_on_a_desk_and_on_a_phone(theme: str) -> None:
-    """Formulas typeset, nothing fetched, no script error, no sideways scrolling, and the page in the theme asked for."""
+    """Formulas typeset, nothing fetched, no script error, no sideways scrolling of a page or a table, and the page in the theme asked for."""
     sync_api = pytest.importorskip("playwright.sync_api")
     wrong: list[str] = []
     with sync_api.sync_playwright() as play:
@@ -346,9 +346,10 @@ def test_every_page_reads_from_a_folder_on_a_desk_and_on_a_phone(theme: str) -> 
                         theme: document.documentElement.dataset.theme,
                         untypeset: document.querySelectorAll("mjx-merror").length,
                         over: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+                        wide: [...document.querySelectorAll(".bd-article table.table")].filter((t) => t.scrollWidth > t.parentElement.clientWidth + 1).length,
                     })"""
                 )
-                if seen != {"theme": theme, "untypeset": 0, "over": 0}:
+                if seen != {"theme": theme, "untypeset": 0, "over": 0, "wide": 0}:
                     wrong.append(f"{name} at {width}: {seen}")
             page.close()
         browser.close()
