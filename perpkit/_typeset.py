@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 _LIKE_A_NUMBER = re.compile(r"[−+]?[\d.,]+%?([\s\u00a0]*[±×][\s\u00a0]*[\d.,]+[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*%?)*|−?∞|–")
+_SHORT = 16
+"""Letters of a table's cell that are kept on one line."""
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -60,7 +62,7 @@ def myst_table(where: str, frame: pd.DataFrame, caption: str, name: str, formats
     for header in frame.columns:
         cells = [_cell(f"{where}, column {header!r}", v, formats.get(header)) for v in frame[header]]
         rulers.append("---:" if all(map(_LIKE_A_NUMBER.fullmatch, cells)) else ":---")
-        columns.append([_escape(header), *(_pipes(c) if header in markup else _escape(c) for c in cells)])
+        columns.append([_escape(header), *(_pipes(c) if header in markup else _escape(_unbroken(c)) for c in cells)])
     lines = ["| " + " | ".join(row) + " |" for row in zip(*columns, strict=True)]
     lines.insert(1, "| " + " | ".join(rulers) + " |")
     return "\n".join([f":::{{table}} {caption.strip()}", f":name: {name}", "", *lines, ":::"])
@@ -81,6 +83,11 @@ def _cell(where: str, value: Any, fmt: str | Callable[[Any], str] | None) -> str
     if isinstance(value, pd.Timestamp) and fmt is None:
         return value.strftime("%Y-%m-%d" if value == value.normalize() else "%Y-%m-%d %H:%M")
     return (fmt or "{}").format(value)
+
+
+def _unbroken(text: str) -> str:
+    """A short text on one line: browsers give a column of names less room than its neighbour's long header."""
+    return text.replace(" ", "\u00a0") if len(text) <= _SHORT and "$" not in text else text
 
 
 def _line(text: str) -> str:

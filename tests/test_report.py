@@ -156,3 +156,10 @@ def test_a_table_prints_outside_a_book(capsys: pytest.CaptureFixture[str]) -> No
 def test_what_cannot_be_a_table_is_refused_by_name(frame: pd.DataFrame, more: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Report("one").table(frame, **{"caption": "Rules.", "name": "tbl-rules", **more})
+
+
+def test_a_short_text_stays_on_one_line() -> None:
+    frame = pd.DataFrame({"rule": ["cap of 20x", "the cap of leverage of October"], "$x$": ["$a + b$", "$c$"]})
+    rows = myst_table("one", frame, "Caps.", "tbl-caps", {}, frozenset()).splitlines()
+    assert "cap\u00a0of\u00a020x | $a + b$" in rows[5]
+    assert "the cap of leverage of October" in rows[6]
