@@ -71,14 +71,22 @@ def ours(scene: Scene, weekends: int, seed: int) -> Callable[[], object]:
     return lambda: pk.ensemble(scene.machine, scene.accounts, scene.closure, scene.gaps, n=weekends, rng=seed)
 
 
-def normals(scene: Scene, weekends: int, seed: int) -> Callable[[], object]:
-    """The engine's own normals and nothing else: generator, chunks, streams and threads as in ``ensemble``, into memory that is used again."""
-    shape = (CHUNK, steps(scene.closure), 2)
+def by_numpy(rng: np.random.Generator, out: np.ndarray) -> None:
+    """Standard normals as anybody would draw them."""
+    rng.standard_normal(out=out)
+
+
+def normals(scene: Scene, weekends: int, seed: int, fill: Callable[[np.random.Generator, np.ndarray], object] = by_numpy) -> Callable[[], object]:
+    """The run's normals and nothing else: generator, chunks, streams and threads as in ``ensemble``, into memory that is used again.
+
+    ``fill`` draws them: NumPy, or ``engine.fill_normals``, which is what the engine does.
+    """
+    size = CHUNK * steps(scene.closure) * 2
 
     def some(first: int) -> None:
-        room = np.empty(shape)
+        room = np.empty(size)
         for chunk in range(first, weekends // CHUNK, THREADS):
-            np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(chunk,)))).standard_normal(out=room)
+            fill(np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(chunk,)))), room)
 
     def draw() -> None:
         with ThreadPoolExecutor(THREADS) as pool:

@@ -26,7 +26,7 @@ import pandas as pd
 from competitors import THREADS, difference, interpreted, loop, normals, ours, own_average, own_median, scenes, steps, twin, without
 
 import perpkit as pk
-from perpkit.engine import CHUNK
+from perpkit.engine import CHUNK, fill_normals
 
 SIZES = (100, 1_000, 10_000, 100_000)
 
@@ -94,12 +94,15 @@ def measure_speed(plan: Plan, seed: int, report: Report) -> None:
     """Path-steps a second, and the time as a multiple of the time for the normals."""
     both = scenes()
     runs = {name: ours(scene, plan.weekends, seed) for name, scene in both.items()}
-    times = race(runs | {"normals": normals(both["real"], plan.weekends, seed)}, plan.rounds)
+    drawn = {"normals": normals(both["real"], plan.weekends, seed), "compiled": normals(both["real"], plan.weekends, seed, fill_normals)}
+    times = race(runs | drawn, plan.rounds)
     count = plan.weekends * steps(both["real"].closure)
     for name, label in (("real", "TSLA weekends"), ("calm", "calm weekends")):
         report.add(f"path-steps a second, {label}", count / times[name].min() / 1e6, "million", count / times[name].median() / 1e6)
         report.add_ratio(f"time over time of the normals, {label}", times[name], times["normals"], most=3.0)
-    report.add("two normals, one thread", times["normals"].min() * THREADS / count * 1e9, "ns", times["normals"].median() * THREADS / count * 1e9)
+    for name, label in (("normals", "NumPy"), ("compiled", "the engine")):
+        each = times[name] * THREADS / count * 1e9
+        report.add(f"two normals by {label}, one thread", each.min(), "ns", each.median())
 
 
 def measure_rivals(plan: Plan, seed: int, report: Report) -> None:

@@ -39,12 +39,13 @@ from perpkit.ledger import (
     SHORTFALL,
     STATE,
     imbalance,
+    log_event,
     open_books,
     pay_funding,
     pockets,
 )
 from perpkit.limited import liquidate_one_by_one, settle_fund
-from perpkit.liquidation import liquidate
+from perpkit.liquidation import REANCHOR, liquidate
 from perpkit.loop import (
     AVERAGE,
     CLOSED,
@@ -228,7 +229,7 @@ def run_block(
     memory = np.zeros(MEMORY)
     money = np.zeros(len(POCKETS))
     longest = max(updates, updates_an_hour)
-    logs, prices, hot_values, hot_free, hot_prices, hot_proxy, printed = np.empty((7, longest))
+    logs, prices, hot_values, hot_free, hot_prices, hot_proxy, prints = np.empty((7, longest))
     inner = np.zeros(INNER)
     m, price = rules.maintenance, rules.price
     pools = 1.0 / rules.open_interest
@@ -308,43 +309,46 @@ def run_block(
             else:
                 _disturbed(logs, prices, free, free_price, 0, count, pace[row, KEEP_ANCHOR], pace[row, KEEP_IMPACT], impact, shift)
                 seg_logs, seg_prices = logs[:count], prices[:count]
-            seg_printed = seg_values
-            if misprinted and not closed:
+            if not closed:
                 for k in range(count):
-                    printed[k] = seg_values[k] + script.prints[s - n_closed + k]
-                seg_printed = printed[:count]
+                    prints[k] = price * math.exp(seg_values[k] + script.prints[s - n_closed + k] if misprinted else seg_values[k])
 
             # Along the segment.
             ticks = updates if row == CLOSED else 1
             hot = False
             k = 0
             while k < count:
-                before = k
+                before, anchored = k, anchor
                 if rules.mark == CUSTOM:
                     k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
-                        k, count, seg_logs, seg_prices, seg_values, seg_printed, pace[row], not closed, rules, params, memory, custom, inner,
+                        k, count, seg_logs, seg_prices, seg_values, prints, pace[row], not closed, rules, params, memory, custom, inner,
                         seg_proxy, oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
-                        elapsed * update_length, events, st,
+                        elapsed * update_length,
                     )  # fmt: skip
                     if inner[REFUSED] > 0.0:
                         break
                 elif rules.averaged > 0.0:
                     k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
-                        k, count, seg_logs, seg_prices, seg_values, seg_printed, pace[row], not closed, rules, params, memory, None, inner, seg_proxy,
+                        k, count, seg_logs, seg_prices, seg_values, prints, pace[row], not closed, rules, params, memory, None, inner, seg_proxy,
                         oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
-                        elapsed * update_length, events, st,
+                        elapsed * update_length,
                     )  # fmt: skip
                 else:
                     k, oracle, basis, mark, premium_sum, anchor, ups, downs, dislocation = advance(
-                        k, count, seg_logs, seg_prices, seg_values, seg_printed, pace[row], not closed, rules, params, memory, None, None, None,
+                        k, count, seg_logs, seg_prices, seg_values, prints, pace[row], not closed, rules, params, memory, None, None, None,
                         oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation,
-                        elapsed * update_length, events, st,
+                        elapsed * update_length,
                     )  # fmt: skip
                 passed = k - before + 1
                 tick += passed
                 if not quiet:
                     for _ in range(passed):
                         impact, shift = _fade(impact, pace[row, KEEP_IMPACT]), _fade(shift, pace[row, KEEP_ANCHOR])
+                if anchor != anchored:
+                    log_event(
+                        events, st, elapsed * update_length + (k + 1) * pace[row, HOURS], REANCHOR, 1.0 if anchor > anchored else -1.0, 0, 0.0,
+                        anchor, 0.0,
+                    )  # fmt: skip
                 traded, v = seg_prices[k], seg_values[k]
                 hours = (elapsed + (k + 1) * ticks) * update_length
                 condemned = (mark < lowest or mark > highest) and (not closed or rules.oracle != NONE)

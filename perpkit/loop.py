@@ -11,8 +11,6 @@ import math
 from perpkit._compile import compiled
 from perpkit.band import anchor_after, within
 from perpkit.funding import premium
-from perpkit.ledger import log_event
-from perpkit.liquidation import REANCHOR
 from perpkit.mark import IMPACT_MEDIAN, LOCAL_MEDIAN, Quotes, State, averaged_mark, clamped_basis, target_mark
 from perpkit.oracle import DECAYING, IMPACT_EMA, NONE, PROXY, closed_target, impact_difference, step_towards
 
@@ -32,24 +30,26 @@ own average (USD), the last funding rate per hour, and whether a reader's rule r
 
 @compiled
 def advance(
-    k, stop, logs, prices, values, printed, pace, open_market, rules, params, memory, custom, inner, proxy,
-    oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation, hours, events, st,
+    k, stop, logs, prices, values, prints, pace, open_market, rules, params, memory, custom, inner, proxy,
+    oracle, basis, mark, premium_sum, anchor, ups, downs, lowest, highest, v_low, v_high, dislocation, hours,
 ):  # fmt: skip
     """Run updates ``k`` to ``stop - 1`` of a segment; stop after the first that needs attention.
 
     Attention is due when the mark leaves (``lowest``, ``highest``), where the next account of either side is condemned, when the log value
-    leaves (``v_low``, ``v_high``), where an open account is worth less than nothing.
+    leaves (``v_low``, ``v_high``), where an open account is worth less than nothing, or when the band's anchor moves. Nothing else is called
+    from the loop of a machine without memory, neither ``exp`` nor the log: a call would take the prices out of the registers.
 
     Parameters
     ----------
-    logs, prices, values, printed : log price relative to the last print, price (USD), log value and log reference print at each update, as
-        they will be if nobody is forced.
+    logs, prices, values : log price relative to the last print, price (USD) and log value at each update, as they will be if nobody is
+        forced.
+    prints : what the reference prints at each update (USD), read once it is open.
     pace : one row of the pace table.
     custom : a reader's rule, or None for a built-in one.
     inner : memory of the rules that need some (``INNER`` floats), or None for those that do not. A reader's rule has it too.
     proxy : log price of the oracle's proxy at each update, where the rule is one.
     open_market : whether the reference prints.
-    hours : time of the segment's start, for the log.
+    hours : time of the segment's start.
 
     Returns
     -------
@@ -65,11 +65,12 @@ def advance(
     basis_gain, mark_down, mark_up, seconds = pace[BASIS_GAIN], pace[MARK_DOWN], pace[MARK_UP], pace[SECONDS]
     average_gain = pace[AVERAGE_GAIN]
     rule, premium_rule, price = int(rules.mark), int(rules.premium), rules.price
+    anchored = anchor
     while True:
         traded, v = prices[k], values[k]
         impact_bid, impact_ask = traded * impact_bid_factor, traded * impact_ask_factor
         if open_market:
-            oracle = step_towards(oracle, price * math.exp(printed[k]), oracle_down, oracle_up)
+            oracle = step_towards(oracle, prints[k], oracle_down, oracle_up)
         elif inner is None:  # Numba drops the other branch, here and below
             if average:
                 moved = oracle + oracle_gain * impact_difference(oracle, impact_bid, impact_ask)
@@ -108,15 +109,12 @@ def advance(
             mark = step_towards(mark, wanted, mark_down, mark_up)
             if banded:
                 if rules.band_resets > 0.0:
-                    before = anchor
                     anchor, ups, downs = anchor_after(anchor, ups, downs, oracle, rules.band_width, rules.band_trigger, rules.band_resets)
-                    if anchor != before:
-                        log_event(events, st, hours + (k + 1) * length, REANCHOR, 1.0 if anchor > before else -1.0, 0, 0.0, anchor, 0.0)
                 if inner is None:
                     mark = within(mark, anchor, rules.band_width)
                 else:
                     mark = within(mark, oracle if rules.band_follows > 0.0 else anchor, rules.band_width)
-            if mark < lowest or mark > highest:
+            if mark < lowest or mark > highest or anchor != anchored:
                 break
         if v < v_low or v > v_high or k + 1 == stop:
             break

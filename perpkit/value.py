@@ -84,7 +84,7 @@ def value_path(target, news, news_at, pull, bridge_noise, open_noise, normals, o
     smooth, jumps, k = 0.0, 0.0, 0
     closed = len(pull)
     for s in range(closed):
-        # Written so that one step waits for one product and one sum of the last: this loop is a sixth of the engine's time.
+        # Written so that one step waits for one product and one sum of the last, which is what this loop's time is.
         smooth = (1.0 - pull[s]) * smooth + (pull[s] * target + bridge_noise[s] * normals[s, 0])
         while k < len(news_at) and news_at[k] == s:
             jumps += news / len(news_at)
