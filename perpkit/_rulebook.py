@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 from perpkit import data
 from perpkit._vocabulary import ENGINES, RULES
@@ -144,10 +145,10 @@ def values(name: str, market: str, asof: str | datetime.date | None) -> Values:
     return Values(f"{name} from {start(rules)}", {key: for_market(record, market) for key, record in rules.items()})
 
 
-def for_market(record: dict, market: str):
-    """The value of a record, which may be a table by market."""
-    value = record["value"]
-    return value[market] if isinstance(value, dict) else value
+def for_market(record: dict, market: str, field: str = "value"):
+    """The value of a record, or its alternatives, which may be a table by market."""
+    held = record.get(field, ())
+    return held[market] if isinstance(held, dict) else held
 
 
 def _flat(block: dict) -> list[tuple[str, dict]]:
@@ -179,13 +180,14 @@ def _checked(where: str, key: str, record: dict, markets: tuple[str, ...], sourc
         raise ValueError(f"{where} is assumed without an alternative; list in 'instead' what it might be, so that its swing can be computed")
     if grade != ASSUMED and "instead" in record:
         raise ValueError(f"{where} has a source and an alternative; only what is assumed has 'instead'")
-    for other in record.get("instead", ()):
-        if isinstance(other, dict) and (unknown := set(other) - set(RULES)):
-            raise ValueError(f"{where} has an alternative with {', '.join(sorted(unknown))}, which is no rule; {_nearest(min(unknown), RULES)}")
     if key == "from" and not isinstance(record["value"], datetime.date):
         raise ValueError(f"{where} is {record['value']!r}; write a date without quotes, 2025-12-19")
-    if isinstance(record["value"], dict) and set(record["value"]) != set(markets):
-        raise ValueError(f"{where} is given for {', '.join(record['value'])}; the venue's markets are {', '.join(markets) or 'not listed'}")
+    for field in ("value", "instead"):
+        if isinstance(table := record.get(field), dict) and set(table) != set(markets):
+            raise ValueError(f"{where} is given for {', '.join(table)}; the venue's markets are {', '.join(markets) or 'not listed'}")
+    for other in chain.from_iterable(for_market(record, market, "instead") for market in markets or ("any",)):
+        if isinstance(other, dict) and (unknown := set(other) - set(RULES)):
+            raise ValueError(f"{where} has an alternative with {', '.join(sorted(unknown))}, which is no rule; {_nearest(min(unknown), RULES)}")
     return record
 
 

@@ -21,7 +21,6 @@ from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
 from perpkit.mark import Mid
 from perpkit.pool import EVERY_POCKET, Feed, Pool, PoolMargin
-from perpkit.pool.impact import NO_IMPACT
 from perpkit.venues import rulebook, venue, venues
 
 THREE = {"order book": ("trade-xyz", None), "verifiable order book": ("lighter", None), "oracle-first pool": ("ostium", "2025-06-16")}
@@ -37,10 +36,26 @@ AXES = {
     "oracle closed": ("none", "frozen", "own book", "dead zone", "last trade", "decaying", "elsewhere"),
     "mark": ("oracle", "median", "impact", "last", "basis"),
     "band": ("none", "last print", "ratchet", "oracle"),
+    "funding closed": ("none", "damped", "full", "carry"),
+    "leverage closed": ("as held", "cut", "margin raised"),
     "reopening": ("first print", "at once", "50 bp", "1 %"),
-    "last resort": ("queue", "crossing", "pool", "pool, brake"),
+    "stands behind": ("none found", "vault", "LP fund", "one pool", "junior", "junior, hedge"),
+    "last resort": ("queue", "crossing", "the pool", "gain cap", "winners cut"),
 }
-"""Axes of the regime map, and the variants on each; an axis of a pool has the nearest."""
+"""Axes of the regime map, and the variants on each; an axis of a pool has the nearest. "Damped" is funding times a factor below one, "carry"
+what a position pays to a pool and not to the other side."""
+_BEHIND = {
+    "closed market": ("oracle.rule", "liquidation.orders", "feed.closed", "margin.cushion_closed"),
+    "oracle closed": ("oracle.rule", "feed.closed"),
+    "mark": ("mark.rule",),
+    "band": ("band.rule",),
+    "funding closed": ("funding.when_closed", "carry.when_closed", "carry.rollover", "carry.base", "carry.velocity"),
+    "leverage closed": ("overnight.leverage", "margin.cushion_closed"),
+    "reopening": ("oracle.step", "mark.step", "feed.closed"),
+    "stands behind": ("backstop.capacity", "backstop.size", "backstop.threshold", "tranches.junior", "tranches.split", "hedge.share"),
+    "last resort": ("adl.rule", "payouts.max_gain", "payouts.daily", "payouts.adl_above"),
+}
+"""Rules of a rulebook that put a machine where it is on each axis."""
 
 
 def presets(market: str = "TSLA", dated: bool = False) -> dict[str, tuple[str, str, str]]:
@@ -155,6 +170,13 @@ def regime(machine: Machine | Pool) -> dict[str, str]:
     return _pool_regime(machine) if isinstance(machine, Pool) else _book_regime(machine)
 
 
+def unsourced(name: str, market: str = "TSLA", asof: str | None = None) -> set[str]:
+    """Axes of ``AXES`` on which the place of a venue rests on assumptions alone. Raises as :func:`perpkit.venue`."""
+    grades = rulebook(name, market, asof)["grade"]
+    held = {axis: [grades[rule] for rule in rules if rule in grades.index] for axis, rules in _BEHIND.items()}
+    return {axis for axis, found in held.items() if found and all(grade == _rulebook.ASSUMED for grade in found)}
+
+
 def _book_regime(machine: Machine) -> dict[str, str]:
     kind, band, step = machine.oracle.kind, machine.band, machine.oracle.step
     oracles = {
@@ -172,7 +194,10 @@ def _book_regime(machine: Machine) -> dict[str, str]:
         "oracle closed": oracles[kind],
         "mark": marks[machine.mark.code],
         "band": bands,
+        "funding closed": "none" if halted or not machine.funding.when_closed else "damped" if machine.funding.multiplier < 1.0 else "full",
+        "leverage closed": "as held",
         "reopening": "at once" if math.isinf(min(step, machine.mark_step)) else "1 %" if min(step, machine.mark_step) > 0.0075 else "50 bp",
+        "stands behind": "LP fund" if machine.backstop.guarded else "vault" if machine.backstop.capacity > 0.0 else "none found",
         "last resort": "crossing" if machine.adl == "crossing" else "queue",
     }
 
@@ -180,14 +205,18 @@ def _book_regime(machine: Machine) -> dict[str, str]:
 def _pool_regime(machine: Pool) -> dict[str, str]:
     feeds = {"none": "none", "frozen": "frozen", "live": "elsewhere", "perp": "elsewhere"}
     halted = machine.feed.closed == "none"
-    limits = machine.payouts
+    limits, carry = machine.payouts, machine.carry
+    pays = carry.when_closed and max(carry.rollover, carry.base, carry.top, carry.velocity) > 0.0
     return {
         "closed market": "halted" if halted else "by the clock" if machine.margin_closed is not None else "open",
         "oracle closed": feeds[machine.feed.closed],
         "mark": "oracle",
         "band": "none",
+        "funding closed": "carry" if pays else "none",
+        "leverage closed": "cut" if machine.overnight_leverage < math.inf else "as held" if machine.margin_closed is None else "margin raised",
         "reopening": "first print",
-        "last resort": "pool" if min(limits.max_gain, limits.daily, limits.adl_above) == math.inf and machine.impact.kind == NO_IMPACT else "pool, brake",
+        "stands behind": "one pool" if machine.tranches.junior == 0.0 else "junior, hedge" if machine.hedge.share > 0.0 else "junior",
+        "last resort": "winners cut" if limits.adl_above < math.inf else "gain cap" if min(limits.max_gain, limits.daily) < math.inf else "the pool",
     }
 
 

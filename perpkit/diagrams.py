@@ -3,7 +3,7 @@ cells, shares over time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -145,7 +145,11 @@ def heat(ax: Axes, table: pd.DataFrame, smallest: float, largest: float) -> None
 
 
 def matrix(
-    rows: Mapping[str, Mapping[str, str]], columns: Mapping[str, Sequence[str]], colours: Sequence[str] = SERIES, row_height: float = 0.26
+    rows: Mapping[str, Mapping[str, str]],
+    columns: Mapping[str, Sequence[str]],
+    hollow: Mapping[str, Collection[str]] | None = None,
+    colours: Sequence[str] = SERIES,
+    row_height: float = 0.22,
 ) -> Figure:
     """Which of a few variants each row has on each axis: one panel an axis, one column a variant, a mark where the row has it.
 
@@ -153,6 +157,7 @@ def matrix(
     ----------
     rows : for each row its variant by axis.
     columns : for each axis its variants, in order; a variant no row has is left out by the caller.
+    hollow : for each row the axes on which its mark is an outline; by default none.
     colours : one an axis, gone through in turn.
     row_height : inches.
 
@@ -170,7 +175,8 @@ def matrix(
     names = list(rows)
     for ax, (axis, variants), colour in zip(np.atleast_1d(axes), columns.items(), colours * len(columns), strict=False):
         for y, name in enumerate(names):
-            ax.plot(variants.index(rows[name][axis]), y, "s", color=colour, markersize=7)
+            face = "none" if axis in (hollow or {}).get(name, ()) else colour
+            ax.plot(variants.index(rows[name][axis]), y, "s", color=colour, markerfacecolor=face, markersize=7)
         ax.set_xticks(range(len(variants)), variants, rotation=90, fontsize=8)
         ax.set_xlim(-0.6, len(variants) - 0.4)
         ax.xaxis.tick_top()

@@ -17,7 +17,6 @@ import pandas as pd
 
 from perpkit.accounts import Accounts
 from perpkit.attack import STILL, quiet
-from perpkit.band import static_band
 from perpkit.clock import Closure
 from perpkit.engine import Run, simulate
 from perpkit.machine import Machine, replace
@@ -83,7 +82,7 @@ def xyz100(
     interest : USD a side (111.9 and about 100 million in January 2026, ``data/xyz_market_snapshots.csv``).
     kappa : funding intensity per hour; None is the venue's.
     """
-    machine = replace(quiet(venue("trade-xyz", "TSLA", "2025-12-14")), name="XYZ100", margin=Margin(25.0), band=static_band(0.04))
+    machine = replace(quiet(venue("trade-xyz", "XYZ100", "2025-12-14")), name="XYZ100")
     book = replace(machine.book, depth_closed=depth * interest, refill_closed=math.log(2.0) / half_life, follow_closed=0.0)
     funding = machine.funding if kappa is None else replace(machine.funding, multiplier=8.0 * kappa)
     machine = replace(machine, book=book, funding=funding)

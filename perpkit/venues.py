@@ -125,7 +125,7 @@ def rulebook(name: str, market: str = "TSLA", asof: str | datetime.date | None =
                 "source": addresses[cite] if cite else ASSUMED,
                 "cite": cite,
                 "note": record.get("note", ""),
-                "instead": tuple(record.get("instead", ())),
+                "instead": tuple(_rulebook.for_market(record, market, "instead")),
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("rule")
 

@@ -73,6 +73,17 @@ def test_every_preset_has_a_place_on_every_axis():
     assert compare.regime(venue("trade-xyz"))["band"] == "ratchet" and compare.regime(venue("bitget"))["oracle closed"] == "dead zone"
     assert compare.regime(venue("gmx-v2-gold"))["closed market"] == "by the clock" and compare.regime(venue("gtrade"))["closed market"] == "halted"
     assert compare.regime(venue("felix"))["reopening"] == "1 %" and compare.regime(venue("edgex"))["closed market"] == "limits only"
+    assert compare.regime(venue("trade-xyz"))["funding closed"] == "damped" and compare.regime(venue("qfex"))["funding closed"] == "none"
+    assert compare.regime(venue("lighter"))["stands behind"] == "LP fund" and compare.regime(venue("ostium"))["leverage closed"] == "cut"
+    assert compare.regime(venue("gmx-v2"))["last resort"] == "winners cut" and compare.regime(venue("synthetix-v3"))["last resort"] == "the pool"
+
+
+def test_a_place_without_a_source_is_known_as_such():
+    assert compare.unsourced("trade-xyz") == set()
+    assert {"mark", "band", "reopening", "last resort"} <= compare.unsourced("kraken") and "oracle closed" not in compare.unsourced("kraken")
+    assert "last resort" not in compare.unsourced("lighter") and "closed market" not in compare.unsourced("edgex")
+    for key in compare.presets(dated=True).values():
+        assert compare.unsourced(*key) <= set(compare.AXES)
 
 
 def test_changes_name_the_rule_and_both_values():
