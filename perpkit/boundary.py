@@ -79,6 +79,11 @@ def regimes() -> pd.DataFrame:
     return table.assign(max_leverage=1.0 / table["initial"])
 
 
+def facts() -> pd.DataFrame:
+    """Counts that others published and the chapter quotes: ``value``, ``unit``, ``sources``, ``as_of``, ``grade`` and ``note``, by name."""
+    return pd.DataFrame.from_dict(_tables()["facts"], orient="index").rename_axis("fact")
+
+
 def margin_machines(halted: bool = False) -> dict[str, Machine]:
     """The base case under each margin regime: leverage cap and maintenance change, nothing else.
 
