@@ -133,7 +133,7 @@ class Flow:
     """Informed flow that weighs funding: holds a long to the reference's return in its head, hour by hour, and pays no more than that leaves.
 
     ``later[h]`` is what a long is worth when hour h ends, per unit of oracle, at the distances of the package's table; between them a straight
-    line, as there. Roots are bisected, whole tables at a time.
+    line, as there. Roots of whole tables are bisected, all at a time.
     """
 
     machine: Machine
@@ -220,7 +220,11 @@ class Flow:
     def price(self, oracle: float, value: float, sampled: float, step: int) -> float:
         hour = step // self.counts[0]
         left = self.counts[hour] - (step - hour * self.counts[0])
-        return float(self.solved(np.array(oracle), np.array(value), sampled, left, hour))
+        share = self.shares[hour]
+        return optimize.brentq(
+            lambda price: price - oracle - share * (float(self.worth(price, oracle, value, sampled, left, hour)) - oracle),
+            0.0, 4.0 * max(oracle, value), xtol=1e-12, rtol=1e-15,
+        )  # fmt: skip
 
 
 @dataclass
