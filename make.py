@@ -38,10 +38,13 @@ PERSONAL = (
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The caller's environment without personal settings of Python, Jupyter and Matplotlib; their folders lie in .venv."""
+    """The caller's environment without personal settings of Python, Jupyter and Matplotlib; their folders lie in .venv.
+
+    BLAS has one thread: its sums would depend on the number of cores, and on the small matrices of a search threads mostly wait for each other.
+    """
     kept = {k: v for k, v in os.environ.items() if k not in PERSONAL}
     folders = {"MPLCONFIGDIR": "matplotlib", "IPYTHONDIR": "ipython", "JUPYTER_CONFIG_DIR": "jupyter"}
-    return kept | {k: str(VENV / "settings" / v) for k, v in folders.items()} | more
+    return kept | {k: str(VENV / "settings" / v) for k, v in folders.items()} | {"OPENBLAS_NUM_THREADS": "1"} | more
 
 
 def attempt(*command: object, **more: str) -> int:
