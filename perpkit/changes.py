@@ -18,8 +18,9 @@ from perpkit.band import Band
 from perpkit.clock import Closure
 from perpkit.experiment import DECIDED, weekends
 from perpkit.machine import Machine, replace
-from perpkit.oracle import NONE, frozen_oracle
+from perpkit.oracle import FROZEN, NONE, frozen_oracle, impact_oracle
 from perpkit.pool import Pool
+from perpkit.sizing import buffer, with_buffer, without_adl
 from perpkit.strata import Strata
 
 OUTCOMES = ("exhausted", "premature")
@@ -31,7 +32,7 @@ class Prices:
 
     Parameters
     ----------
-    carry : of a dollar more in the fund, a year.
+    carry : of a dollar more in the fund, or of a trader's collateral, a year.
     revenue : fees lost with a dollar of open interest turned away, a year.
     premature : loss of a trader for each dollar liquidated although Monday would have left him solvent.
     """
@@ -43,8 +44,8 @@ class Prices:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """One rule moved one step: ``knob`` and ``to`` in words, the machine and population it makes, how many ``steps`` away it is, the larger
-    ``fund`` it needs (share of open interest) and the open interest it turns ``away`` (share)."""
+    """One rule moved one step: ``knob`` and ``to`` in words, the machine and population it makes, how many ``steps`` away it is; what it needs
+    besides, shares of open interest: a larger ``fund``, collateral ``posted`` through the closure, open interest turned ``away``."""
 
     knob: str
     to: str
@@ -53,6 +54,7 @@ class Change:
     accounts: Accounts
     fund: float = 0.0
     away: float = 0.0
+    posted: float = 0.0
 
 
 def candidates(machine: Machine | Pool, accounts: Accounts) -> list[Change]:
@@ -64,16 +66,13 @@ def candidates(machine: Machine | Pool, accounts: Accounts) -> list[Change]:
 
 
 def _fund(machine, accounts: Accounts) -> Iterator[Change]:
+    held = buffer(machine)
+    what = "first tranche" if isinstance(machine, Pool) else "fund of providers" if machine.backstop.guarded else "insurance"
+    if isinstance(machine, Pool) and not machine.tranches.junior:
+        return
     for k, times in enumerate((2.0, 5.0, 20.0), start=1):
-        if isinstance(machine, Pool):
-            junior = machine.tranches.junior
-            if not junior:
-                return
-            bigger = replace(machine, tranches=replace(machine.tranches, junior=times * junior))
-            yield Change("first tranche", f"{times:g} times", k, bigger, accounts, (times - 1.0) * junior)
-        elif 0.0 < times * machine.insurance <= 1.0:
-            yield Change("insurance", f"{times * machine.insurance:.2%}", k, replace(machine, insurance=times * machine.insurance), accounts,
-                         (times - 1.0) * machine.insurance)  # fmt: skip
+        if 0.0 < times * held <= 1.0:
+            yield Change(what, f"{100 * times * held:g} %", k, with_buffer(machine, times * held), accounts, (times - 1.0) * held)
 
 
 def _with_fund(machine, kept: float):
@@ -89,7 +88,8 @@ def _leverage(machine, accounts: Accounts) -> Iterator[Change]:
     highest = float(accounts.leverage.max())
     for k, cap in enumerate((c for c in (20.0, 10.0, 5.0, 3.0) if c < highest), start=1):
         posted = np.maximum(accounts.collateral, accounts.size * accounts.entry / cap)
-        yield Change("leverage while closed", f"{cap:g}x", k, machine, replace(accounts, collateral=posted))
+        extra = float((posted - accounts.collateral).sum() / accounts.open_interest)
+        yield Change("leverage while closed", f"{cap:g}x", k, machine, replace(accounts, collateral=posted), posted=extra)
 
 
 def _size(machine, accounts: Accounts) -> Iterator[Change]:
@@ -99,16 +99,19 @@ def _size(machine, accounts: Accounts) -> Iterator[Change]:
         size = np.minimum(accounts.size, most * accounts.open_interest / accounts.price)
         rest = replace(accounts, size=size, collateral=accounts.collateral * size / accounts.size)
         kept = rest.open_interest / accounts.open_interest
-        yield Change("size of an account", f"{most:.1%} of open interest", k, _with_fund(machine, kept), rest, away=1.0 - kept)
+        yield Change("size of an account", f"{100 * most:g} % of open interest", k, _with_fund(machine, kept), rest, away=1.0 - kept)
 
 
 def _oracle(machine: Machine, accounts: Accounts) -> Iterator[Change]:
     oracle = machine.oracle
+    if oracle.kind == FROZEN:
+        for k, tau in enumerate((8.0, 0.5), start=1):
+            yield Change("oracle while closed", f"average of {tau:g} h", k, replace(machine, oracle=impact_oracle(tau, step=oracle.step)), accounts)
     if oracle.kind == NONE or not math.isfinite(oracle.tau):
         return
     for times in (0.25, 4.0):
-        yield Change("oracle's time constant", f"{times * oracle.tau:g} h", 1, replace(machine, oracle=replace(oracle, tau=times * oracle.tau)), accounts)
-    yield Change("oracle's time constant", "frozen", 2, replace(machine, oracle=frozen_oracle(oracle.step)), accounts)
+        yield Change("oracle while closed", f"time constant {times * oracle.tau:.3g} h", 1, replace(machine, oracle=replace(oracle, tau=times * oracle.tau)), accounts)
+    yield Change("oracle while closed", "frozen", 2, replace(machine, oracle=frozen_oracle(oracle.step)), accounts)
 
 
 def _funding(machine: Machine, accounts: Accounts) -> Iterator[Change]:
@@ -127,11 +130,11 @@ def _band(machine: Machine, accounts: Accounts) -> Iterator[Change]:
         for times in (0.5, 2.0):
             if times * old.width < 1.0:
                 changed = replace(machine, band=replace(old, width=times * old.width))
-                yield Change("band", f"{times * old.width:.2%}", 1, changed, accounts)
+                yield Change("band", f"{100 * times * old.width:g} %", 1, changed, accounts)
         yield Change("band", "none", 2, replace(machine, band=Band(math.inf)), accounts)
     else:
         for k, width in enumerate((0.1, 0.05), start=1):
-            yield Change("band", f"static {width:.0%}", k, replace(machine, band=Band(width)), accounts)
+            yield Change("band", f"static, {100 * width:g} %", k, replace(machine, band=Band(width)), accounts)
 
 
 def _clamp(machine: Machine, accounts: Accounts) -> Iterator[Change]:
@@ -143,14 +146,25 @@ def _clamp(machine: Machine, accounts: Accounts) -> Iterator[Change]:
     yield Change("clamp on the mark", "none", 2, replace(machine, mark_step=math.inf), accounts)
 
 
-def evaluate(changes: list[Change], machine, accounts: Accounts, closure: Closure, strata: Strata, rng: int = 1, prices: Prices = Prices()) -> pd.DataFrame:
-    """Each change beside the machine as it is, on the same weekends.
+def evaluate(
+    changes: list[Change],
+    machine: Machine | Pool,
+    accounts: Accounts,
+    closure: Closure,
+    strata: Strata,
+    rng: int = 1,
+    prices: Prices = Prices(),
+    errors: float = DECIDED,
+) -> pd.DataFrame:
+    """Each change beside the machine as it is, on the same weekends; ``errors`` is how many standard errors a halving must be beyond chance.
+    A search may ask for none, and verify what it finds on other weekends.
 
     Returns
     -------
     DataFrame, one row a change in the order given: ``knob``, ``to``, ``steps``; ``before`` and ``after``, the chance of a breach; ``se`` of ``after - before / 2``,
-    and ``halved``, whether that is at most 0 by five errors or the breach is gone; ``premature``, the change in what is liquidated
-    for nothing a weekend; ``fund`` and ``away``; ``cost`` of all three by ``prices``, a share of open interest a year.
+    and ``halved``, whether that is at most 0 by ``errors`` of them; ``premature``, the change in what is liquidated
+    for nothing a weekend; ``fund``, ``away`` and ``posted``; ``cost`` of all four by ``prices``, a share of open interest a year. Collateral is
+    posted for the hours of the closure only.
     """
     named = {"": machine} | {str(k): change.machine for k, change in enumerate(changes)}
     held = {"": accounts} | {str(k): change.accounts for k, change in enumerate(changes)}
@@ -163,10 +177,12 @@ def evaluate(changes: list[Change], machine, accounts: Accounts, closure: Closur
         kept = 1.0 - change.away
         half = strata.mean(after - breached / 2.0)
         premature = strata.mean(now * kept - early).value
-        cost = prices.carry * change.fund + prices.revenue * change.away + prices.premature * premature * 365.25 / 7.0
-        halved = before.value > 0.0 and half.value <= -DECIDED * half.se
-        rows.append((change.knob, change.to, change.steps, before.value, strata.mean(after).value, half.se, halved, premature, change.fund, change.away, cost))
-    columns = ["knob", "to", "steps", "before", "after", "se", "halved", "premature", "fund", "away", "cost"]
+        tied = change.fund + change.posted * closure.hours / 168.0
+        cost = prices.carry * tied + prices.revenue * change.away + prices.premature * premature * 365.25 / 7.0
+        halved = before.value > 0.0 and half.value <= -errors * half.se
+        what = (change.knob, change.to, change.steps, before.value, strata.mean(after).value, half.se, halved, premature)
+        rows.append((*what, change.fund, change.away, change.posted, cost))
+    columns = ["knob", "to", "steps", "before", "after", "se", "halved", "premature", "fund", "away", "posted", "cost"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -174,3 +190,41 @@ def cheapest(table: pd.DataFrame) -> pd.DataFrame:
     """Of a table of :func:`evaluate`: the nearest step of each rule that halves the chance of a breach, cheapest first; empty if none does."""
     done = table[table["halved"]].sort_values(["steps", "cost"], kind="stable")
     return done.groupby("knob", sort=False).head(1).sort_values("cost", kind="stable")
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search found: every change it ``tried`` (of :func:`evaluate`), and the cheapest that halves, ``confirmed`` on other weekends (one
+    row of the same columns, or none)."""
+
+    tried: pd.DataFrame
+    confirmed: pd.DataFrame
+
+    @property
+    def verdict(self) -> str:
+        """``"halved"`` beyond error, ``"not beyond error"``, or ``"nothing"`` where no single change does."""
+        if self.confirmed.empty:
+            return "nothing"
+        return "halved" if self.confirmed["halved"].iloc[0] else "not beyond error"
+
+
+def search(
+    machine: Machine | Pool,
+    accounts: Accounts,
+    closure: Closure,
+    seen: Strata,
+    fresh: Strata,
+    rng: int = 1,
+    prices: Prices = Prices(),
+) -> Found:
+    """The cheapest single change of :func:`candidates` that halves the chance of a breach on the weekends ``seen``, tried again on ``fresh`` ones.
+
+    The search runs without deleveraging, which changes no breach but what is liquidated after one; the confirmation runs the machine as it
+    is, on the shocks of ``rng + 1``, and asks for a halving by five standard errors.
+    """
+    tried = candidates(machine, accounts)
+    plain = [replace(change, machine=without_adl(change.machine)) for change in tried]
+    table = evaluate(plain, without_adl(machine), accounts, closure, seen, rng, prices, errors=0.0)
+    ranked = cheapest(table)
+    confirmed = table.iloc[:0] if ranked.empty else evaluate([tried[ranked.index[0]]], machine, accounts, closure, fresh, rng + 1, prices)
+    return Found(table, confirmed)

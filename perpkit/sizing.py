@@ -1,7 +1,7 @@
 """Sizing: how large a buffer must be, how sure that is, and what else would do.
 
 A machine whose fund never runs dry shows what a fund is asked for: its outflow of each weekend, the *demand*. One such run prices every
-fund size. ``changes.py`` searches for rules that do the same for less.
+fund size. ``changes.py`` searches for rules that do the same for less, ``replay.py`` counts what the record would have done.
 """
 
 from __future__ import annotations
@@ -16,30 +16,49 @@ import xarray as xr
 from perpkit._checks import not_negative, positive
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
-from perpkit.experiment import weekends
+from perpkit.experiment import population, weekends
 from perpkit.machine import Machine, replace
+from perpkit.margin import Margin
 from perpkit.pool import Pool
 from perpkit.strata import Strata
 from perpkit.theory import cover
 
 WEEKENDS_A_YEAR = 365.25 / 7.0
 ENOUGH = 10.0
-"""A pool of so many times open interest pays whatever is asked of it."""
+"""A pool of so many times open interest pays whatever is asked of it. As a demand it says that no fund would have done."""
+RUNGS = (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""Sizes tried, share of open interest, where a fund decides by its own margin which losses it takes."""
+
+
+def with_buffer(machine: Machine | Pool, size: float) -> Machine | Pool:
+    """The machine with a buffer of ``size``, a share of open interest: its fund, its fund of liquidity providers, or its pool's first tranche
+    and all of a pool without one."""
+    if isinstance(machine, Pool):
+        held = machine.tranches
+        return replace(machine, tranches=replace(held, junior=size) if held.junior else replace(held, senior=size))
+    if machine.backstop.guarded:
+        return replace(machine, backstop=replace(machine.backstop, equity=size))
+    return replace(machine, insurance=size)
 
 
 def bottomless(machine: Machine | Pool) -> Machine | Pool:
     """The machine with a fund, or a pool, that no weekend empties."""
     if isinstance(machine, Pool):
         return replace(machine, tranches=replace(machine.tranches, junior=0.0, senior=ENOUGH, split=None))
-    return replace(machine, insurance=1.0)
+    return with_buffer(machine, 1.0)
 
 
 def buffer(machine: Machine | Pool) -> float:
-    """What is there to lose before others must, as a share of open interest: the fund, or the pool's first tranche; of a pool without
-    one, all of it."""
+    """What is there to lose before others must, as a share of open interest: what :func:`with_buffer` sets."""
     if isinstance(machine, Pool):
         return machine.tranches.junior or machine.tranches.senior
-    return machine.insurance
+    return machine.backstop.equity if machine.backstop.guarded else machine.insurance
+
+
+def without_adl(machine: Machine | Pool) -> Machine | Pool:
+    """The machine with everybody paying where winners would have been closed. Deleveraging starts with the first loss that is not covered, so
+    whether a weekend has one is the same, and the run is several times faster."""
+    return machine if isinstance(machine, Pool) else replace(machine, adl="none")
 
 
 def demand(
@@ -48,18 +67,56 @@ def demand(
     """What each weekend asks of the fund, net of liquidation fees, or takes from the pool; dims (machine, weekend), shares of open
     interest, 0 or more. Machines run with :func:`bottomless` buffers, so a breach of a fund F is a demand above F.
 
+    A fund with a margin of its own is tried at each of :data:`RUNGS`; its demand is the smallest that does, rounded up to a rung. Where
+    a loss goes past even a bottomless fund, because a rule keeps it from paying, the demand is :data:`ENOUGH`.
+
     Left out: a fund that would have recovered by Monday what it lacked on Sunday, and how deleveraging changes the rest of the weekend.
     """
-    named = {name: bottomless(machine) for name, machine in machines.items()}
-    pools = {name for name, machine in machines.items() if isinstance(machine, Pool)}
-    wanted = ("insurance", *(("junior", "senior") if pools else ()))
-    run = weekends(named, accounts, closure, strata, rng, wanted)
+    named: dict[str, Machine | Pool] = {}
+    for name, machine in machines.items():
+        guarded = isinstance(machine, Machine) and machine.backstop.guarded
+        named |= {f"{name} {size:g}": without_adl(with_buffer(machine, size)) for size in RUNGS} if guarded else {name: bottomless(machine)}
+    held = {key: accounts[_plain(key, machines)] for key in named} if isinstance(accounts, Mapping) else accounts
+    wanted = ("insurance", "exhausted", *(("junior", "senior") if any(isinstance(m, Pool) for m in named.values()) else ()))
+    run = weekends(named, held, closure, strata, rng, wanted)
     rows = []
-    for name in named:
+    for name, machine in machines.items():
+        if name not in named:
+            dry = np.array([run["exhausted"].sel(machine=f"{name} {size:g}").values for size in RUNGS])
+            enough = np.where(dry > 0.0, np.inf, np.array(RUNGS)[:, None])
+            rows.append(np.minimum(enough.min(axis=0), ENOUGH))
+            continue
         one = run.sel(machine=name)
-        lost = -(one["junior"] + one["senior"]) if name in pools else -one["insurance"]
-        rows.append(np.maximum(lost.values, 0.0))
-    return xr.DataArray(np.array(rows), {"machine": list(named), "weekend": run["weekend"], "gap": run["gap"]}, ("machine", "weekend"), "demand")
+        if isinstance(machine, Pool):
+            rows.append(np.maximum(-(one["junior"] + one["senior"]).values, 0.0))
+        else:
+            rows.append(np.where(one["exhausted"].values > 0.0, ENOUGH, np.maximum(-one["insurance"].values, 0.0)))
+    return xr.DataArray(np.array(rows), {"machine": list(machines), "weekend": run["weekend"], "gap": run["gap"]}, ("machine", "weekend"), "demand")
+
+
+def _plain(key: str, machines: Mapping[str, Machine | Pool]) -> str:
+    """The machine's name of one of its rungs."""
+    return key if key in machines else key.rsplit(" ", 1)[0]
+
+
+def capped(machine: Machine | Pool, cap: float) -> Machine | Pool:
+    """The machine with another leverage cap; a book's maintenance stays the same part of initial margin, a pool's margin rules stay as they
+    are."""
+    positive("cap", cap, "a market's maximum leverage")
+    old = machine.margin
+    if isinstance(machine, Pool):
+        return replace(machine, margin=replace(old, max_leverage=cap))
+    return replace(machine, margin=Margin(cap, old.maintenance * old.max_leverage / cap))
+
+
+def by_cap(machines: Mapping[str, Machine | Pool], caps: Sequence[float], closure: Closure, strata: Strata, rng: int = 1) -> xr.DataArray:
+    """:func:`demand` of each machine under each leverage cap, with the base population cut there; dims (machine, cap, weekend). Coordinate
+    ``posted``: collateral of both sides over open interest of both, by cap.
+    """
+    people = {cap: population(cap) for cap in caps}
+    each = [demand({name: capped(machine, cap) for name, machine in machines.items()}, people[cap], closure, strata, rng) for cap in caps]
+    posted = [people[cap].collateral.sum() / (people[cap].size * people[cap].price).sum() for cap in caps]
+    return xr.concat(each, "cap").assign_coords(cap=list(caps), posted=("cap", posted)).transpose("machine", "cap", "weekend")
 
 
 def fund(strata: Strata, asked: np.ndarray, years: Sequence[float] = (1.0, 10.0, 50.0), level: float = 0.9) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from perpkit.laws import Law
 
 _GRID = 20_001
 
+
 @dataclass(frozen=True, eq=False)
 class Strata:
     """One gap from each stratum of a law, lowest first.
@@ -130,3 +131,27 @@ def tail_strata(law: Law, n: int, rng: np.random.Generator, tails: float = 0.25,
     if hasattr(law, "members_logpdf"):
         members = np.exp(law.members_logpdf(gaps) - law.logpdf(gaps))
     return Strata(gaps, weights, law.record, members)
+
+
+def reweighted(strata: Strata, old: Law, new: Law, tolerance: float = 0.05) -> Strata:
+    """The same gaps under another law: what was run once serves both.
+
+    Parameters
+    ----------
+    strata : of ``old``, by :func:`tail_strata`.
+    new : law whose probabilities the weights become; a ``Predictive`` one brings its draws.
+    tolerance : most by which the new weights may miss a sum of 1 before they are scaled to it.
+
+    Raises
+    ------
+    ValueError
+        If they miss it by more: then the gaps do not cover the new law.
+    """
+    weights = strata.weights * np.exp(new.logpdf(strata.gaps) - old.logpdf(strata.gaps))
+    total = float(weights.sum())
+    if not abs(total - 1.0) <= tolerance:
+        raise ValueError(f"the weights of the new law add up to {total:.3f}, not 1: it lives on other gaps; draw strata of its own")
+    members = np.zeros((0, 0))
+    if hasattr(new, "members_logpdf"):
+        members = np.exp(new.members_logpdf(strata.gaps) - new.logpdf(strata.gaps))
+    return Strata(strata.gaps, weights / total, new.record, members)

@@ -201,3 +201,21 @@ def test_a_change_of_size_keeps_the_fund_in_dollars():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_counts_foreseen_hold_what_they_say():
+    """Weekends of one draw of the posterior: their number of large gaps lies inside the interval for nine draws in ten; fewer than 150 of 200
+    would happen to a right interval with a chance below 1e-6."""
+    predictive = pk.gaps.posterior("TSLA", "t").predictive(200)
+    some = tail_strata(predictive, 1024, np.random.default_rng(1))
+    large = (np.abs(some.gaps) > 0.06).astype(float)
+    low, high = sizing.count_interval(some, large, 828, np.random.default_rng(2))
+    rng = np.random.default_rng(3)
+    inside = [low <= rng.binomial(828, chance) <= high for chance in some.draws(large)]
+    assert 150 < sum(inside) <= 200
+    seen = int((np.abs(pk.gaps.empirical("TSLA").gaps) > 0.06).sum())
+    assert low <= seen <= high
+    with pytest.raises(ValueError, match="not from a posterior"):
+        sizing.count_interval(strata(8), np.zeros(8), 10, rng)
+    with pytest.raises(ValueError, match="number of weekends"):
+        sizing.count_interval(some, large, 0, rng)

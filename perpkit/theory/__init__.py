@@ -140,7 +140,7 @@ from perpkit.theory.reproduction import (
     valley,
 )
 from perpkit.theory.reopening import FlowReading, ReopeningRegression, read_regression, reopening_regression, slope_error
-from perpkit.theory.reserves import Haircut, cover, haircut_level, newsvendor_fund, queue_excess, ruin_probability
+from perpkit.theory.reserves import Haircut, adjustment_coefficient, cover, haircut_level, newsvendor_fund, queue_excess, ruin_probability
 from perpkit.theory.spreading import Settled, Tipping, Unfolding, effective_reproduction, settle, tipping, unfold
 from perpkit.theory.tiers import tiered_maintenance
 from perpkit.theory.triggers import EvenDensity, LeverageLaw, Triggers, account_triggers, slice_shift, sliced
@@ -150,7 +150,7 @@ __all__ = [
     "EvenDensity", "ExpectedPrice", "Feedback", "FlowReading", "HOURS_PER_YEAR", "Haircut", "LIGHTER_CLAMP", "LIGHTER_HOURS", "LeverageLaw",
     "LoopThresholds", "MONITORING", "Maker", "MakerQuotes", "MarkDrag", "PoolTrade", "RatchetDrag", "RatchetRange", "ReopeningRegression",
     "ReproductionEstimate", "ScheduleCost", "Settled", "SizeTest", "Tipping", "Triggers", "Unfolding", "Valley", "account_triggers",
-    "affordable_weight", "amplification", "average_price_factor", "averaging_root", "averaging_thresholds", "bankruptcy_price", "basis_variance",
+    "adjustment_coefficient", "affordable_weight", "amplification", "average_price_factor", "averaging_root", "averaging_thresholds", "bankruptcy_price", "basis_variance",
     "best_drag", "best_pool_trade", "borel_tanner", "break_even_notional", "carried_share", "cascade", "certainty_equivalent", "clamp_reach",
     "clamp_rest_premium", "clamp_updates", "clamp_walk", "clamped_mark", "clamped_median_rise", "closed_depth_ratio", "common_volatility",
     "concession", "constant_product_cost", "constant_product_shortfall", "cover", "critical_depth", "critical_reproduction", "delay_response",

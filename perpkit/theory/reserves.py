@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import optimize, special
 
 from perpkit.theory._check import checked, count, finite, not_negative, plain, positive
 
@@ -38,6 +39,41 @@ def ruin_probability(fund, mean_deficit, loading):
     extra = checked("loading", loading, lambda x: (x >= -1) & np.isfinite(x), "is inflow over mean outflow, less 1; -1 or more")
     positive_part = np.maximum(extra, 0.0)
     return plain(np.exp(-positive_part * start / ((1.0 + positive_part) * mean)) / (1.0 + positive_part))
+
+
+def adjustment_coefficient(deficits, inflow, chances=None) -> float:
+    """Lundberg's R, above 0: ``E[e^{R (D - c)}] = 1`` for the deficit D of a period and an inflow c. The chance that a fund F ever runs dry is
+    at most ``e^{-R F}``, whatever the law of D.
+
+    ``deficits`` is a 1-d array of equally likely deficits of a period, or with ``chances`` of as likely as those say (sum 1); unit of the
+    inflow. R is infinite if no deficit exceeds the inflow. Lundberg; Asmussen and Albrecher, Ruin Probabilities, 2nd ed., chapter IV.
+
+    Raises
+    ------
+    ValueError
+        If the inflow is no more than the mean deficit: then ruin is certain and there is no R.
+    """
+    d = not_negative("deficits", deficits, "a period's deficits").ravel()
+    p = np.full(d.size, 1.0 / d.size) if chances is None else not_negative("chances", chances, "probabilities, one a deficit").ravel()
+    if p.shape != d.shape or not abs(p.sum() - 1.0) < 1e-6:
+        raise ValueError(f"chances are one a deficit and sum to 1; got {p.size} for {d.size} deficits, sum {p.sum()!r}")
+    c = float(positive("inflow", inflow, "what comes in during a period"))
+    mean = float(p @ d)
+    if c <= mean:
+        raise ValueError(f"inflow of {c!r} is no more than the mean deficit of {mean!r}: ruin is certain; give more")
+    if d[p > 0.0].max() <= c:
+        return float("inf")
+
+    def excess(r: float) -> float:
+        return float(special.logsumexp(r * (d - c), b=p))
+
+    high = 1.0 / c
+    while excess(high) < 0.0:
+        high *= 2.0
+    low = high / 2.0
+    while excess(low) > 0.0:
+        low /= 2.0
+    return float(optimize.brentq(excess, low, high, xtol=1e-15, rtol=1e-12))
 
 
 def cover(deficits, members: int = 2) -> float:
