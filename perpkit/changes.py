@@ -163,8 +163,8 @@ def evaluate(
     -------
     DataFrame, one row a change in the order given: ``knob``, ``to``, ``steps``; ``before`` and ``after``, the chance of a breach; ``se`` of ``after - before / 2``,
     and ``halved``, whether that is at most 0 by ``errors`` of them; ``premature``, the change in what is liquidated
-    for nothing a weekend; ``fund``, ``away`` and ``posted``; ``cost`` of all four by ``prices``, a share of open interest a year. Collateral is
-    posted for the hours of the closure only.
+    for nothing a weekend; ``fund``, ``away`` and ``posted``, the last times the share of the week that the closure lasts; ``cost`` of all four
+    by ``prices``, a share of open interest a year.
     """
     named = {"": machine} | {str(k): change.machine for k, change in enumerate(changes)}
     held = {"": accounts} | {str(k): change.accounts for k, change in enumerate(changes)}
@@ -177,13 +177,17 @@ def evaluate(
         kept = 1.0 - change.away
         half = strata.mean(after - breached / 2.0)
         premature = strata.mean(now * kept - early).value
-        tied = change.fund + change.posted * closure.hours / 168.0
-        cost = prices.carry * tied + prices.revenue * change.away + prices.premature * premature * 365.25 / 7.0
         halved = before.value > 0.0 and half.value <= -errors * half.se
         what = (change.knob, change.to, change.steps, before.value, strata.mean(after).value, half.se, halved, premature)
-        rows.append((*what, change.fund, change.away, change.posted, cost))
-    columns = ["knob", "to", "steps", "before", "after", "se", "halved", "premature", "fund", "away", "posted", "cost"]
-    return pd.DataFrame(rows, columns=columns)
+        rows.append((*what, change.fund, change.away, change.posted * closure.hours / 168.0))
+    columns = ["knob", "to", "steps", "before", "after", "se", "halved", "premature", "fund", "away", "posted"]
+    return priced(pd.DataFrame(rows, columns=columns), prices)
+
+
+def priced(table: pd.DataFrame, prices: Prices) -> pd.DataFrame:
+    """A table of :func:`evaluate` with its ``cost`` at other prices."""
+    tied = prices.carry * (table["fund"] + table["posted"]) + prices.revenue * table["away"]
+    return table.assign(cost=tied + prices.premature * table["premature"] * 365.25 / 7.0)
 
 
 def cheapest(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,18 +15,12 @@ import xarray as xr
 
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
+from perpkit.compare import who_pays
 from perpkit.ensemble import ensemble
 from perpkit.machine import Machine, replace
-from perpkit.pool import EVERY_POCKET, Pool
+from perpkit.pool import Pool
 from perpkit.sizing import WEEKENDS_A_YEAR, without_adl
 from perpkit.strata import Strata
-
-PAYERS = {
-    "insurance": "fund", "backstop": "vault or LP fund", "adl": "winners", "junior": "first tranche", "senior": "rest of the pool",
-    "socialised": "everybody",
-}  # fmt: skip
-"""Pockets that pay once collateral is gone, in words."""
-
 
 def closure_of(gaps: np.ndarray, closure: Closure) -> Closure:
     """The closure with news and noise of a stock whose log gaps these are: their standard deviation is the value's."""
@@ -65,7 +59,7 @@ def breaches(
 def count_interval(strata: Strata, happened: np.ndarray, n: int, rng: np.random.Generator, level: float = 0.9) -> tuple[float, float]:
     """Interval for how often something happens in ``n`` independent weekends, when its chance is known only by posterior draws.
 
-    Each draw of the law has its own chance; counts are binomial given it. ``happened`` is 1 or 0 on each of the strata's weekends, or a
+    Each draw of the law has its own chance, the error of the simulation included; counts are binomial given it. ``happened`` is 1 or 0 on each of the strata's weekends, or a
     chance between.
 
     Raises
@@ -77,7 +71,7 @@ def count_interval(strata: Strata, happened: np.ndarray, n: int, rng: np.random.
         raise ValueError("these strata come from one law, not from a posterior; use tail_strata(posterior.predictive(), ...)")
     if int(n) != n or n < 1 or not 0.0 < level < 1.0:
         raise ValueError(f"n is a number of weekends, 1 or more, and level a coverage between 0 and 1; got {n!r} and {level!r}")
-    chances = np.clip(strata.draws(happened), 0.0, 1.0)
+    chances = np.clip(strata.draws(happened, rng), 0.0, 1.0)
     counts = rng.binomial(int(n), np.repeat(chances, 50))
     low, high = np.quantile(counts, [(1.0 - level) / 2.0, (1.0 + level) / 2.0], method="inverted_cdf")
     return float(low), float(high)
@@ -107,7 +101,7 @@ def tally(seen: xr.DataArray, strata: Strata, foreseen: xr.DataArray, rng: np.ra
         low, high = count_interval(strata, happened, weekends, rng, level)
         span = weekends / WEEKENDS_A_YEAR
         years = [span / x if x > 0.0 else np.inf for x in (count, expected)]
-        rows[name] = (count, expected, low, high, low <= round(count) <= high, *years)
+        rows[name] = (count, expected, low, high, low - 0.5 <= count <= high + 0.5, *years)
     return pd.DataFrame.from_dict(rows, "index", columns=["breaches", "expected", "low", "high", "inside", "years", "years_expected"]).rename_axis("machine")
 
 
@@ -132,19 +126,10 @@ def worst(seen: Mapping[str, xr.DataArray], dates: Mapping[str, pd.DatetimeIndex
     return every.assign(size=every["gap"].abs()).sort_values(["share", "size"], ascending=False).drop(columns="size").head(count).reset_index(drop=True)
 
 
-def payers(
-    machine: Machine | Pool, accounts: Accounts, closure: Closure, gaps: Sequence[float], paths: int = 8, rng: int = 1
-) -> pd.DataFrame:
-    """Who pays beyond collateral on each of some weekends, mean over paths, shares of open interest: one row a gap, a column for each of
-    :data:`PAYERS`, 0 where a pocket gained or is not there; and ``se``, the standard error of their sum.
-
-    A pool's tranches also pay what winners gain: their column is the pool's loss, whoever caused it.
-    """
+def payers(machine: Machine | Pool, accounts: Accounts, closure: Closure, gaps: Sequence[float], paths: int = 8, rng: int = 1) -> pd.DataFrame:
+    """Who paid and who gained on each of some weekends, mean over paths: a row a gap, with the columns of :func:`perpkit.compare.who_pays`."""
+    if int(paths) != paths or paths < 2:
+        raise ValueError(f"paths is how often each weekend is run, 2 or more for an error; got {paths!r}")
     drawn = np.asarray(gaps, dtype=float)
-    run = ensemble(machine, accounts, closure, drawn, n=paths * len(drawn), rng=rng, block=1)
-    there = [pocket for pocket in PAYERS if pocket in run and pocket in EVERY_POCKET]
-    paid = {pocket: np.maximum(-run[pocket].values.reshape(paths, len(drawn)), 0.0) for pocket in there}
-    table = pd.DataFrame({name: paid[pocket].mean(axis=0) if pocket in paid else np.zeros(len(drawn)) for pocket, name in PAYERS.items()})
-    total = sum(paid.values())
-    table["se"] = total.std(axis=0, ddof=1) / np.sqrt(paths) if paths > 1 else np.nan
-    return table
+    run = ensemble({machine.name: machine}, accounts, closure, drawn, n=int(paths) * len(drawn), rng=rng, block=1)
+    return pd.concat([who_pays(run, gap) for gap in drawn], ignore_index=True)

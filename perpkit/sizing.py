@@ -72,31 +72,32 @@ def demand(
 
     Left out: a fund that would have recovered by Monday what it lacked on Sunday, and how deleveraging changes the rest of the weekend.
     """
-    named: dict[str, Machine | Pool] = {}
-    for name, machine in machines.items():
-        guarded = isinstance(machine, Machine) and machine.backstop.guarded
-        named |= {f"{name} {size:g}": without_adl(with_buffer(machine, size)) for size in RUNGS} if guarded else {name: bottomless(machine)}
-    held = {key: accounts[_plain(key, machines)] for key in named} if isinstance(accounts, Mapping) else accounts
-    wanted = ("insurance", "exhausted", *(("junior", "senior") if any(isinstance(m, Pool) for m in named.values()) else ()))
-    run = weekends(named, held, closure, strata, rng, wanted)
-    rows = []
-    for name, machine in machines.items():
-        if name not in named:
-            dry = np.array([run["exhausted"].sel(machine=f"{name} {size:g}").values for size in RUNGS])
-            enough = np.where(dry > 0.0, np.inf, np.array(RUNGS)[:, None])
-            rows.append(np.minimum(enough.min(axis=0), ENOUGH))
-            continue
-        one = run.sel(machine=name)
-        if isinstance(machine, Pool):
-            rows.append(np.maximum(-(one["junior"] + one["senior"]).values, 0.0))
-        else:
-            rows.append(np.where(one["exhausted"].values > 0.0, ENOUGH, np.maximum(-one["insurance"].values, 0.0)))
-    return xr.DataArray(np.array(rows), {"machine": list(machines), "weekend": run["weekend"], "gap": run["gap"]}, ("machine", "weekend"), "demand")
+    pools = {name: bottomless(machine) for name, machine in machines.items() if isinstance(machine, Pool)}
+    guarded = {name: machine for name, machine in machines.items() if name not in pools and machine.backstop.guarded}
+    books = {name: bottomless(machine) for name, machine in machines.items() if name not in pools and name not in guarded}
+    rungs = {(name, size): without_adl(with_buffer(machine, size)) for name, machine in guarded.items() for size in RUNGS}
+
+    def run(named: Mapping, *outcomes: str) -> xr.Dataset:
+        held = {str(key): accounts[key if key in machines else key[0]] for key in named} if isinstance(accounts, Mapping) else accounts
+        return weekends({str(key): machine for key, machine in named.items()}, held, closure, strata, rng, outcomes)
+
+    asked = {}
+    if pools:
+        lost = run(pools, "junior", "senior")
+        asked |= {name: np.maximum(-(lost["junior"] + lost["senior"]).sel(machine=name).values, 0.0) for name in pools}
+    if books:
+        lost = run(books, "insurance", "exhausted")
+        asked |= {name: np.where(one["exhausted"] > 0.0, ENOUGH, np.maximum(-one["insurance"], 0.0)) for name, one in _each(lost, books)}
+    if rungs:
+        dry = run(rungs, "exhausted")["exhausted"].values.reshape(len(guarded), len(RUNGS), len(strata))
+        needed = np.where(dry > 0.0, ENOUGH, np.array(RUNGS)[:, None]).min(axis=1)
+        asked |= dict(zip(guarded, needed, strict=True))
+    rows = np.array([asked[name] for name in machines])
+    return xr.DataArray(rows, {"machine": list(machines), "gap": ("weekend", strata.gaps)}, ("machine", "weekend"), "demand")
 
 
-def _plain(key: str, machines: Mapping[str, Machine | Pool]) -> str:
-    """The machine's name of one of its rungs."""
-    return key if key in machines else key.rsplit(" ", 1)[0]
+def _each(run: xr.Dataset, names: Mapping) -> list[tuple[str, xr.Dataset]]:
+    return [(name, run.sel(machine=name)) for name in names]
 
 
 def capped(machine: Machine | Pool, cap: float) -> Machine | Pool:
@@ -119,7 +120,7 @@ def by_cap(machines: Mapping[str, Machine | Pool], caps: Sequence[float], closur
     return xr.concat(each, "cap").assign_coords(cap=list(caps), posted=("cap", posted)).transpose("machine", "cap", "weekend")
 
 
-def fund(strata: Strata, asked: np.ndarray, years: Sequence[float] = (1.0, 10.0, 50.0), level: float = 0.9) -> pd.DataFrame:
+def fund(strata: Strata, asked: np.ndarray, years: Sequence[float] = (1.0, 10.0, 50.0), level: float = 0.9, rng: int = 1) -> pd.DataFrame:
     """Fund that is breached once in so many years of weekends.
 
     Parameters
@@ -127,7 +128,9 @@ def fund(strata: Strata, asked: np.ndarray, years: Sequence[float] = (1.0, 10.0,
     strata : of the weekends' gaps.
     asked : demand of each weekend, shape (n,), shares of open interest.
     years : mean time between breaches; the chance of one weekend is ``1 / (years * 52.18)``.
-    level : coverage of the credible interval over the posterior's draws.
+    level : coverage of the credible interval over the posterior's draws, each on other weekends (:meth:`perpkit.strata.Strata.others`): law and
+        simulation together.
+    rng : seed of those.
 
     Returns
     -------
@@ -144,7 +147,7 @@ def fund(strata: Strata, asked: np.ndarray, years: Sequence[float] = (1.0, 10.0,
         found = strata.mean(over)
         off = min(found.se or strata.mean((asked >= size).astype(float)).se, 0.9 * p)
         around = [strata.quantile(asked, p + sign * off) for sign in (1.0, -1.0)] if off else [size, size]
-        draws = strata.quantile_draws(asked, p)
+        draws = strata.quantile_draws(asked, p, np.random.default_rng(rng))
         low, high = np.quantile(draws, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]) if draws.size else (np.nan, np.nan)
         rows[every] = (size, (around[1] - around[0]) / 2.0, low, high, found.tail_share)
     return pd.DataFrame.from_dict(rows, "index", columns=["fund", "se", "low", "high", "tail_share"]).rename_axis("years")
@@ -158,11 +161,11 @@ def positive_years(years: float) -> float:
     return float(years)
 
 
-def breach(strata: Strata, asked: np.ndarray, size: float, level: float = 0.9) -> dict[str, float]:
-    """Chance that one weekend asks more than ``size``: ``value``, ``se``, ``low``, ``high``, ``tail_share``."""
+def breach(strata: Strata, asked: np.ndarray, size: float, level: float = 0.9, rng: int = 1) -> dict[str, float]:
+    """Chance that one weekend asks more than ``size``: ``value``, ``se``, ``low``, ``high``, ``tail_share``; the interval as in :func:`fund`."""
     not_negative("size", size, "a fund, as a share of open interest")
     over = (asked > size).astype(float)
-    found, draws = strata.mean(over), strata.draws(over)
+    found, draws = strata.mean(over), strata.draws(over, np.random.default_rng(rng))
     low, high = np.quantile(draws, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]) if draws.size else (np.nan, np.nan)
     return {"value": found.value, "se": found.se, "low": float(low), "high": float(high), "tail_share": found.tail_share}
 

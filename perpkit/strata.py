@@ -17,6 +17,8 @@ from perpkit.estimate import Estimate
 from perpkit.laws import Law
 
 _GRID = 20_001
+_NEIGHBOURS = 2
+"""Strata on either side whose weekends could have been this one's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +61,22 @@ class Strata:
         share = float(terms[self.beyond].sum() / total) if total and self.record else math.nan
         return Estimate(total, math.sqrt(float((self.weights**2 * spread).sum())), len(x), share)
 
-    def draws(self, outcome: np.ndarray) -> np.ndarray:
-        """Mean of an outcome under each posterior draw, shape (draws,): the same weekends, reweighted."""
+    def draws(self, outcome: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Mean of an outcome under each posterior draw, shape (draws,): the same weekends, reweighted; with ``rng`` those of :meth:`others`, so
+        that the draws carry the error of the simulation too."""
         x = self._checked(outcome)
         if not len(self.members):
             return np.empty(0)
         weights = self.members * self.weights
-        return weights @ x / weights.sum(axis=1)
+        values = x if rng is None else self.others(x, len(weights), rng)
+        return (weights * values).sum(axis=1) / weights.sum(axis=1)
+
+    def others(self, outcome: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """What other weekends might have given, shape (count, n): each stratum's outcome replaced by one of its own and its neighbours', two on
+        either side."""
+        x = self._checked(outcome)
+        moved = np.arange(len(x)) + rng.integers(-_NEIGHBOURS, _NEIGHBOURS + 1, (count, len(x)))
+        return x[np.clip(moved, 0, len(x) - 1)]
 
     def exceed(self, outcome: np.ndarray, level: float | np.ndarray) -> float | np.ndarray:
         """Probability that an outcome exceeds ``level``, of the shape of ``level``."""
@@ -85,9 +96,10 @@ class Strata:
         above = 1.0 - np.cumsum(w) / w.sum()
         return float(x[order][min(np.searchsorted(-above, -exceeded), len(x) - 1)])
 
-    def quantile_draws(self, outcome: np.ndarray, exceeded: float) -> np.ndarray:
-        """:meth:`quantile` under each posterior draw, shape (draws,)."""
-        return np.array([self.quantile(outcome, exceeded, member * self.weights) for member in self.members])
+    def quantile_draws(self, outcome: np.ndarray, exceeded: float, rng: np.random.Generator | None = None) -> np.ndarray:
+        """:meth:`quantile` under each posterior draw, shape (draws,); with ``rng`` as in :meth:`draws`."""
+        values = [outcome] * len(self.members) if rng is None else self.others(outcome, len(self.members), rng)
+        return np.array([self.quantile(x, exceeded, member * self.weights) for x, member in zip(values, self.members, strict=True)])
 
     def _checked(self, outcome: np.ndarray) -> np.ndarray:
         x = np.asarray(outcome, dtype=float)
