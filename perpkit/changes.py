@@ -223,12 +223,12 @@ def search(
 ) -> Found:
     """The cheapest single change of :func:`candidates` that halves the chance of a breach on the weekends ``seen``, tried again on ``fresh`` ones.
 
-    The search runs without deleveraging, which changes no breach but what is liquidated after one; the confirmation runs the machine as it
-    is, on the shocks of ``rng + 1``, and asks for a halving by five standard errors.
+    The search asks for a halving by one standard error, and runs without deleveraging, which changes no breach but what is liquidated after
+    one. The confirmation runs the machine as it is, on the shocks of ``rng + 1``, and asks for five.
     """
     tried = candidates(machine, accounts)
     plain = [replace(change, machine=without_adl(change.machine)) for change in tried]
-    table = evaluate(plain, without_adl(machine), accounts, closure, seen, rng, prices, errors=0.0)
+    table = evaluate(plain, without_adl(machine), accounts, closure, seen, rng, prices, errors=1.0)
     ranked = cheapest(table)
     confirmed = table.iloc[:0] if ranked.empty else evaluate([tried[ranked.index[0]]], machine, accounts, closure, fresh, rng + 1, prices)
     return Found(table, confirmed)
