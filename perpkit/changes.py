@@ -198,18 +198,22 @@ def cheapest(table: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search found: every change it ``tried`` (of :func:`evaluate`), and the cheapest that halves, ``confirmed`` on other weekends (one
-    row of the same columns, or none)."""
+    """What a search found: every change it ``tried`` (of :func:`evaluate`), and its ``finalists`` on other weekends, cheapest first (rows of the same
+    columns, or none)."""
 
     tried: pd.DataFrame
-    confirmed: pd.DataFrame
+    finalists: pd.DataFrame
+
+    @property
+    def best(self) -> pd.Series | None:
+        """The cheapest finalist that halves beyond error; if none does, the cheapest; None where there is none."""
+        held = self.finalists[self.finalists["halved"]]
+        return None if self.finalists.empty else (self.finalists if held.empty else held).iloc[0]
 
     @property
     def verdict(self) -> str:
         """``"halved"`` beyond error, ``"not beyond error"``, or ``"nothing"`` where no single change does."""
-        if self.confirmed.empty:
-            return "nothing"
-        return "halved" if self.confirmed["halved"].iloc[0] else "not beyond error"
+        return "nothing" if self.best is None else "halved" if self.best["halved"] else "not beyond error"
 
 
 def search(
@@ -220,15 +224,18 @@ def search(
     fresh: Strata,
     rng: int = 1,
     prices: Prices = Prices(),
+    finalists: int = 3,
 ) -> Found:
-    """The cheapest single change of :func:`candidates` that halves the chance of a breach on the weekends ``seen``, tried again on ``fresh`` ones.
+    """The cheapest single changes of :func:`candidates` that halve the chance of a breach on the weekends ``seen``, tried again on ``fresh`` ones.
 
     The search asks for a halving by one standard error, and runs without deleveraging, which changes no breach but what is liquidated after
-    one. The confirmation runs the machine as it is, on the shocks of ``rng + 1``, and asks for five.
+    one. The finals run the machine as it is, on the shocks of ``rng + 1``, and ask for five.
     """
     tried = candidates(machine, accounts)
     plain = [replace(change, machine=without_adl(change.machine)) for change in tried]
     table = evaluate(plain, without_adl(machine), accounts, closure, seen, rng, prices, errors=1.0)
-    ranked = cheapest(table)
-    confirmed = table.iloc[:0] if ranked.empty else evaluate([tried[ranked.index[0]]], machine, accounts, closure, fresh, rng + 1, prices)
-    return Found(table, confirmed)
+    first = cheapest(table).index[:finalists]
+    if not len(first):
+        return Found(table, table.iloc[:0])
+    again = evaluate([tried[k] for k in first], machine, accounts, closure, fresh, rng + 1, prices)
+    return Found(table, again.sort_values("cost", kind="stable").reset_index(drop=True))

@@ -26,7 +26,7 @@ from perpkit.theory import cover
 WEEKENDS_A_YEAR = 365.25 / 7.0
 ENOUGH = 10.0
 """A pool of so many times open interest pays whatever is asked of it. As a demand it says that no fund would have done."""
-RUNGS = (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+RUNGS = (0.0, 0.005, 0.02, 0.05, 0.1)
 """Sizes tried, share of open interest, where a fund decides by its own margin which losses it takes."""
 
 
@@ -56,9 +56,10 @@ def buffer(machine: Machine | Pool) -> float:
 
 
 def without_adl(machine: Machine | Pool) -> Machine | Pool:
-    """The machine with everybody paying where winners would have been closed. Deleveraging starts with the first loss that is not covered, so
-    whether a weekend has one is the same, and the run is several times faster."""
-    return machine if isinstance(machine, Pool) else replace(machine, adl="none")
+    """A book with everybody paying where winners would have been closed. Deleveraging starts with the first loss that is not covered, so whether a
+    weekend has one is the same, and the run is several times faster; not so where orders have a limit, and those machines stay as they are.
+    """
+    return replace(machine, adl="none") if isinstance(machine, Machine) and machine.liquidation.orders == "market" else machine
 
 
 def demand(
