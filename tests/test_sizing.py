@@ -10,7 +10,7 @@ import pytest
 import perpkit as pk
 from perpkit import changes, experiment, sensitivity, sizing
 from perpkit.experiment import Comparison
-from perpkit.strata import Strata, tail_strata
+from perpkit.strata import Strata, reweighted, tail_strata
 
 SHORT = pk.Closure(hours=4.0, reopen_minutes=5.0, value=pk.base.value())
 PEOPLE = experiment.population(20.0, n=400)
@@ -203,19 +203,94 @@ def test_bad_input_is_named(call, message):
         call()
 
 
-def test_counts_foreseen_hold_what_they_say():
-    """Weekends of one draw of the posterior: their number of large gaps lies inside the interval for nine draws in ten; fewer than 150 of 200
-    would happen to a right interval with a chance below 1e-6."""
-    predictive = pk.gaps.posterior("TSLA", "t").predictive(200)
-    some = tail_strata(predictive, 1024, np.random.default_rng(1))
-    large = (np.abs(some.gaps) > 0.06).astype(float)
-    low, high = sizing.count_interval(some, large, 828, np.random.default_rng(2))
-    rng = np.random.default_rng(3)
-    inside = [low <= rng.binomial(828, chance) <= high for chance in some.draws(large)]
-    assert 150 < sum(inside) <= 200
-    seen = int((np.abs(pk.gaps.empirical("TSLA").gaps) > 0.06).sum())
-    assert low <= seen <= high
-    with pytest.raises(ValueError, match="not from a posterior"):
-        sizing.count_interval(strata(8), np.zeros(8), 10, rng)
-    with pytest.raises(ValueError, match="number of weekends"):
-        sizing.count_interval(some, large, 0, rng)
+def test_weekends_serve_another_law():
+    """Reweighted strata give the other law's tail, and refuse a law that lives elsewhere."""
+    some, half = strata(2048, tails=0.5), law().scaled(0.7)
+    under = reweighted(some, law(), half)
+    assert under.weights.sum() == pytest.approx(1.0, abs=1e-12) and under.record == half.record
+    for level in (0.01, 0.03, 0.06):
+        exact = half.cdf(-level) + 1.0 - half.cdf(level)
+        assert under.mean((np.abs(some.gaps) > level).astype(float)).value == pytest.approx(exact, rel=0.03)
+    with pytest.raises(ValueError, match="lives on other gaps"):
+        reweighted(some, law(), law().scaled(0.0002))
+
+
+def test_other_weekends_are_neighbours():
+    predictive = pk.gaps.posterior("TSLA", "t").predictive(100)
+    some = tail_strata(predictive, 512, np.random.default_rng(1), tails=1.0)
+    rank = np.arange(512.0)
+    moved = some.others(rank, 50, np.random.default_rng(2)) - rank
+    assert set(np.unique(moved)) == {-2.0, -1.0, 0.0, 1.0, 2.0}
+    noisy = (np.random.default_rng(3).random(512) < 0.5).astype(float)
+    plain, wide = some.draws(noisy), some.draws(noisy, np.random.default_rng(4))
+    assert wide.std() == pytest.approx(math.hypot(plain.std(), some.mean(noisy).se), rel=0.25)
+    assert wide.mean() == pytest.approx(plain.mean(), abs=4 * some.mean(noisy).se)
+
+
+def guarded(**fields) -> pk.Machine:
+    book = pk.Book(depth_closed=4e6, depth_open=2e7, noise_closed=0.004, follow_closed=2.0)
+    rules = {"liquidation": pk.zero_price(), "backstop": pk.lp_fund(0.02, 0.1, 2.0 / 3.0), "adl": "crossing", "insurance": 0.0, "book": book}
+    return machine(**rules | fields)
+
+
+def test_a_fund_with_a_margin_of_its_own_is_tried_in_steps():
+    """Its demand is the smallest rung without a breach: the machine at that rung has none, and at the one below it has."""
+    some = strata(32)
+    asked = sizing.demand({"g": guarded()}, PEOPLE, SHORT, some).sel(machine="g").values
+    assert sizing.buffer(guarded()) == 0.02 and set(asked) <= {*sizing.RUNGS, sizing.ENOUGH} and len(set(asked)) > 2
+    for below, rung in zip(sizing.RUNGS, sizing.RUNGS[1:]):
+        run = experiment.weekends({str(q): sizing.with_buffer(guarded(), q) for q in (below, rung)}, PEOPLE, SHORT, some, outcomes=("exhausted",))
+        at = asked == rung
+        assert (run["exhausted"].sel(machine=str(rung)).values[at] == 0.0).all() and (run["exhausted"].sel(machine=str(below)).values[at] == 1.0).all()
+
+
+def test_no_fund_helps_where_orders_may_not_fill():
+    """Forced orders that are refused beyond a band leave accounts to the winners, whatever the fund owns."""
+    held, some = machine(liquidation=pk.limit_only(0.02), insurance=0.01), strata(64)
+    asked = sizing.demand({"m": held}, PEOPLE, SHORT, some).sel(machine="m").values
+    run = experiment.weekends({"m": pk.replace(held, insurance=1.0)}, PEOPLE, SHORT, some, outcomes=("exhausted",))
+    np.testing.assert_array_equal(asked == sizing.ENOUGH, run["exhausted"].sel(machine="m") > 0.0)
+    assert 0 < (asked == sizing.ENOUGH).sum() < len(some)
+
+
+def test_deleveraging_changes_no_breach():
+    some = strata(64)
+    for held in (machine(insurance=0.01), guarded()):
+        run = experiment.weekends({"with": held, "without": sizing.without_adl(held)}, PEOPLE, SHORT, some, outcomes=("exhausted", "adl_size"))
+        np.testing.assert_array_equal(*(run["exhausted"].sel(machine=k).values for k in ("with", "without")))
+        assert float(run["adl_size"].sel(machine="with").max()) > 0.0
+
+
+def test_a_cap_keeps_the_part_of_maintenance(monkeypatch):
+    old = machine(margin=pk.Margin(10.0, 0.06))
+    assert sizing.capped(old, 20.0).margin == pk.Margin(20.0, 0.03)
+    pool = pk.Pool(name="p", margin=pk.pool.PoolMargin(50.0, loss=0.9))
+    assert sizing.capped(pool, 5.0).margin == pk.pool.PoolMargin(5.0, loss=0.9)
+    with pytest.raises(ValueError, match="cap is"):
+        sizing.capped(old, 0.0)
+    monkeypatch.setattr(sizing, "population", lambda cap: pk.Accounts.sample(200, max_leverage=cap))
+    some = strata(16)
+    found = sizing.by_cap({"m": old, "p": pool}, (20.0, 5.0), SHORT, some)
+    assert found.dims == ("machine", "cap", "weekend") and found.shape == (2, 2, 16) and found["posted"][1] > found["posted"][0]
+    alone = sizing.demand({"m": sizing.capped(old, 5.0)}, pk.Accounts.sample(200, max_leverage=5.0), SHORT, some)
+    np.testing.assert_array_equal(found.sel(machine="m", cap=5.0), alone.sel(machine="m"))
+
+
+def test_a_search_ends_with_what_holds_on_other_weekends():
+    old = deep(insurance=0.002)
+    found = changes.search(old, PEOPLE, CALM, strata(128), strata(512, seed=9), rng=3)
+    ranked = changes.cheapest(found.tried)
+    assert len(found.finalists) == min(3, len(ranked)) and found.finalists["cost"].is_monotonic_increasing
+    assert found.verdict == "halved" and found.best["after"] <= found.best["before"] / 2.0
+    assert found.best["cost"] == found.finalists[found.finalists["halved"]]["cost"].min()
+    safe = changes.search(deep(insurance=1.0), PEOPLE, CALM, strata(32), strata(32, seed=9))
+    assert safe.verdict == "nothing" and safe.best is None and safe.finalists.empty
+
+
+def test_prices_price_a_table_again():
+    table = changes.evaluate(changes.candidates(deep(insurance=0.002), PEOPLE), deep(insurance=0.002), PEOPLE, CALM, strata(16))
+    assert (changes.priced(table, changes.Prices(0.0, 0.0, 0.0))["cost"] == 0.0).all()
+    cap = table[table["knob"] == "leverage while closed"].iloc[-1]
+    posted = np.maximum(PEOPLE.collateral, PEOPLE.size * PEOPLE.entry / 3.0) - PEOPLE.collateral
+    assert cap["posted"] == pytest.approx(posted.sum() / PEOPLE.open_interest * 4.0 / 168.0)
+    assert changes.priced(table, changes.Prices(1.0, 0.0, 0.0)).loc[cap.name, "cost"] == pytest.approx(cap["posted"])

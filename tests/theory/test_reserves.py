@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from scipy.optimize import minimize_scalar
 
-from perpkit.theory import cover, haircut_level, newsvendor_fund, queue_excess, ruin_probability
+from perpkit.theory import adjustment_coefficient, cover, haircut_level, newsvendor_fund, queue_excess, ruin_probability
 
 
 def test_newsvendor_is_a_quantile():  # catalogue 25
@@ -32,6 +32,28 @@ def test_ruin_by_simulation():  # catalogue 25
     ruined = (np.cumsum(change, axis=1).max(axis=1) > 5.0).mean()
     chance = ruin_probability(5.0, 1.0, 0.25)
     assert abs(ruined - chance) < 4 * np.sqrt(chance * (1 - chance) / 20_000)
+
+
+def test_lundbergs_coefficient():
+    """Two deficits: with x = e^R, 0 and 2 equally likely against an inflow of 1.5 is 1 + x**2 = 2 x**1.5, by hand from another root finder."""
+    r = adjustment_coefficient([0.0, 2.0], 1.5)
+    roots = np.roots([1.0, -2.0, 0.0, 0.0, 1.0])  # y**4 - 2 y**3 + 1 with y = e^(R/2)
+    best = max(root.real for root in roots if abs(root.imag) < 1e-12)
+    assert r == pytest.approx(2.0 * np.log(best), rel=1e-9) and r > 0.0
+    assert adjustment_coefficient([0.0, 1.0], 1.0) == np.inf
+    chances = stats.binom.pmf(np.arange(9), 8, 0.1)
+    assert adjustment_coefficient(10.0 * np.arange(9), 12.0, chances) == pytest.approx(adjustment_coefficient(np.arange(9), 1.2, chances) / 10.0, rel=1e-9)
+
+
+def test_lundbergs_bound_holds_and_not_by_much():
+    """20,000 funds over 600 periods: the simulated ruin is below the bound, and above a fifth of it."""
+    rng = np.random.default_rng(27)
+    held, inflow = 8.0, 1.3
+    deficits = rng.poisson(1.0, (20_000, 600))
+    ruined = (np.cumsum(deficits - inflow, axis=1).max(axis=1) > held).mean()
+    counts = np.arange(40)
+    bound = np.exp(-held * adjustment_coefficient(counts, inflow, stats.poisson.pmf(counts, 1.0)))
+    assert 0.2 * bound < ruined < bound
 
 
 def test_cover_two():
