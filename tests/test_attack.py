@@ -80,6 +80,27 @@ def test_mirror_symmetry():
     assert gains[0.06, True, 1.0] > gains[0.06, True, -1.0]
 
 
+def harvested() -> tuple[float, float]:
+    """Profit of a block sold through one large long in a book that forgets nothing, and the closed form for what that long was made to sell."""
+    depth, price, block = 20e6, 250.0, 1e6
+    book = pk.Book(depth, depth, 0.0, 0.0, half_spread_open=0.0, half_spread_closed=0.0, follow_closed=0.0)
+    alone = pk.Machine(
+        oracle=pk.frozen_oracle(), mark=pk.Mid(), margin=pk.Margin(20.0), funding=pk.Funding(when_closed=False), adl="none", insurance=1.0, book=book
+    )
+    size = 2e6 / price  # called at -4.2 %, sold at -5 %
+    people = pk.Accounts([1.0, -1.0], [size, size], [price, price], [0.066 * size * price, size * price], price)
+    run = pk.simulate(alone, people, CLOSURE, 0.0, orders=pk.Orders((0.5,), (-block,), (1.0,)))
+    sold = run.path["attacker_size"].sel(time=0.75, method="nearest")
+    assert run.outcome["liquidated_closed"] == pytest.approx(1.0)
+    forced = size * price * math.exp(-block / depth)
+    return float(run.ledger["attacker"]), harvest_frontier(depth, -float(sold) * price, forced)
+
+
+def test_a_harvest_in_one_go_earns_what_the_closed_form_says():
+    profit, bound = harvested()
+    assert profit == pytest.approx(bound, rel=1e-9) and profit > 0.0
+
+
 def random_orders(rng: np.random.Generator) -> pk.Orders:
     """Sales in any rhythm, then purchases of what is held."""
     count = int(rng.integers(1, 7))
