@@ -32,7 +32,7 @@ from perpkit.kernel import OUTCOMES, TRACE
 from perpkit.ledger import EVENT_FIELDS
 from perpkit.machine import Machine, replace
 from perpkit.orders import Orders
-from perpkit.theory import harvest_frontier
+from perpkit.theory import harvest_bound
 from perpkit.value import Value
 
 SHAPES = ("hold", "twap", "burst")
@@ -189,7 +189,8 @@ class Rehearsal:
         check(machine, accounts)
         self.machine, self.accounts, self.closure = quiet(machine), accounts, replace(closure, value=STILL)
         self._tables = Tables(self.machine, accounts, self.closure)
-        self._shocks = Shocks(*(np.ascontiguousarray(x) for x in draw(1, 0, 1, np.zeros(1), self.closure)))
+        drawn = draw(1, 0, 1, np.zeros(1), self.closure)._replace(proxy=np.zeros((1, self.closure.closed_steps)))
+        self._shocks = Shocks(*(np.ascontiguousarray(x) for x in drawn))
         self._out = np.zeros((1, len(OUTCOMES)))
         self._trace = np.zeros((self.closure.closed_steps + self.closure.open_steps, len(TRACE)))
         self._none = np.zeros((0, len(TRACE))), np.zeros((0, len(EVENT_FIELDS)))
@@ -283,6 +284,15 @@ def within_reach(machine: Machine, accounts: Accounts, down: bool = True) -> flo
     return float((accounts.size * accounts.price)[(accounts.side == sign) & (sign * (called - edge) > 0.0)].sum())
 
 
+def profit_bound(machine: Machine, accounts: Accounts, cap: float, down: bool = True) -> float:
+    """Most that any number of pushes may earn, USD: ``theory.harvest_bound`` of the cap and of what the band lets a mark liquidate.
+
+    ``cap`` is USD sold, and the lower the price the more shares they are: never lower than ``cap`` and all forced sales together push it.
+    """
+    depth, forced = machine.book.depth_closed, within_reach(machine, accounts, down)
+    return harvest_bound(depth, cap * math.exp(min((cap + forced) / depth, machine.book.limit)), forced)
+
+
 def frontier(
     machines: Mapping[str, Machine],
     accounts: Mapping[str, Accounts],
@@ -303,8 +313,8 @@ def frontier(
     Returns
     -------
     xarray.Dataset
-        Dims (machine, ratio, cap): ``profit`` and ``bound`` (``theory.harvest_frontier`` of the cap and of what the band lets a mark
-        liquidate) as shares of open interest; ``push`` (log), ``hours``, ``close_hours`` of the plan.
+        Dims (machine, ratio, cap): ``profit`` and ``bound`` (:func:`profit_bound`) as shares of open interest; ``push`` (log), ``hours``,
+        ``close_hours`` of the plan.
     """
 
     def cells(name: str) -> list[tuple[float, ...]]:
@@ -313,7 +323,7 @@ def frontier(
         for ratio, cap in itertools.product(ratios, caps):
             machine = replace(machines[name], book=replace(machines[name].book, depth_closed=ratio * interest))
             best = best_attack(machine, people, closure, cap * interest, guess=guess, **search)
-            bound = harvest_frontier(ratio * interest, cap * interest, within_reach(machine, people, search.get("down", True)))
+            bound = profit_bound(machine, people, cap * interest, search.get("down", True))
             rows.append((best.profit / interest, bound / interest, best.attack.push, best.attack.hours, best.attack.close_hours))
             guess = best.attack if best.profit > 0.0 else None
         return rows

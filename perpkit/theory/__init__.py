@@ -61,7 +61,7 @@ from perpkit.theory.filters import (
     ratchet_drag,
     step_clamp_rise,
 )
-from perpkit.theory.frontier import DragFrontier, drag_frontier, farming_hours, harvest_frontier
+from perpkit.theory.frontier import DragFrontier, drag_frontier, farming_hours, harvest_bound, harvest_frontier
 from perpkit.theory.gaploss import expected_shortfall, shortfall, stale_option
 from perpkit.theory.losslaws import (
     gpd_shortfall,
@@ -156,15 +156,16 @@ __all__ = [
     "concession", "constant_product_cost", "constant_product_shortfall", "cover", "critical_depth", "critical_reproduction", "delay_response",
     "delay_root", "delay_thresholds", "depth_cap", "dispersion_reproduction", "drag_cost", "drag_frontier", "effective_reproduction",
     "ema_drag_hours", "ema_half_life", "ema_noise_ratio", "equivalent_weight", "estimate_reproduction", "expected_shortfall", "farming_hours",
-    "free_entry", "funding_response", "gap_variance", "gpd_shortfall", "haircut_level", "harvest_frontier", "headcount_depth", "hit_probability",
-    "hold_cost", "idle_premium", "implied_residual", "keep_hours", "keep_ratio", "keep_ratio_clamped", "keep_ratio_pieces", "keep_ratio_varying",
-    "kou_overshoot", "kou_shortfall", "laplace_shortfall", "liquidation_price", "lognormal_shortfall", "maker_aversion", "maker_quotes",
-    "mark_drag", "median_push", "median_rise", "merton_shortfall", "mixed_variance", "monitoring_overshoot", "newsvendor_fund",
+    "free_entry", "funding_response", "gap_variance", "gpd_shortfall", "haircut_level", "harvest_bound", "harvest_frontier", "headcount_depth",
+    "hit_probability", "hold_cost", "idle_premium", "implied_residual", "keep_hours", "keep_ratio", "keep_ratio_clamped", "keep_ratio_pieces",
+    "keep_ratio_varying", "kou_overshoot", "kou_shortfall", "laplace_shortfall", "liquidation_price", "lognormal_shortfall", "maker_aversion",
+    "maker_quotes", "mark_drag", "median_push", "median_rise", "merton_shortfall", "mixed_variance", "monitoring_overshoot", "newsvendor_fund",
     "normal_shortfall", "offered_size", "option_delta", "option_price", "pareto_shortfall", "partial_liquidation", "pass_through",
     "pass_through_clamped", "pass_through_expecting", "pass_through_hours", "pass_through_limit", "pass_through_paid", "pass_through_pieces",
     "pass_through_varying", "payoff_funding", "perpetual_basis", "perpetual_ratio", "phantom_loss", "phantom_weight", "pool_capture",
     "pool_liquidation_distance", "protected_leverage", "queue_excess", "ratchet_drag", "ratchet_range", "read_episode", "read_regression",
     "reanchor_hours", "reopening_regression", "reproduction_number", "reservation_shift", "ruin_probability", "schedule_cost", "settle",
     "shortfall", "size_test", "skew_hours", "slice_shift", "sliced", "slope_error", "stale_option", "step_clamp_rise", "t_expected_shortfall",
-    "t_shortfall", "tiered_maintenance", "tipping", "touch_and_recover", "twap_noise_variance", "twap_shortfall", "uncovered", "unfold", "valley", "zero_price",
+    "t_shortfall", "tiered_maintenance", "tipping", "touch_and_recover", "twap_noise_variance", "twap_shortfall", "uncovered", "unfold",
+    "valley", "zero_price",
 ]

@@ -96,26 +96,48 @@ def drag_frontier(depth, refill, kappa, tau, target, hours=np.inf) -> DragFronti
 
 
 def harvest_frontier(depth, held, forced):
-    """Most that a push against other people's liquidations can earn in a linear book, USD: ``D ln(1 + (held / D)(1 - e^{-forced / D}))``.
+    """Most that pushes against longs can earn in a book that forgets nothing, USD: ``D ln(1 + (held / D)(1 - e^{-forced / D}))``.
 
-    Alone, in a book that forgets nothing, selling and buying back is free: an order of q shares takes the inverse price from u to ``u + q / D``
-    and back. Forced sales between the two multiply u by up to ``e^{forced / D}``, and that is all the gain there is: the best case sells
-    everything first, has everybody forced out at once and buys everything back before anything refills. It never exceeds ``held (1 -
-    e^{-forced / D})``. Down; up, where shares are what is short, it is a bound for small moves only.
+    Alone, in such a book, selling and buying back is free: an order of q shares takes the inverse price from u to ``u + q / D`` and back.
+    Forced sales between the two multiply u by up to ``e^{forced / D}``, and that is all the gain there is: the best case sells everything
+    first, has everybody forced out at once and buys everything back; pushing twice adds nothing. Where the book refills between two pushes the
+    second begins afresh and together they may earn more, never more than :func:`harvest_bound`.
 
     Parameters
     ----------
     depth
         D, USD per unit log return.
     held
-        Largest position the attacker may hold, USD at the price before.
+        Largest short position the attacker may hold, USD at the price before.
     forced
         Notional that can be liquidated, USD at the price before: what the band lets the mark reach.
     """
-    thick = positive("depth", depth, "USD per unit log return")
-    size = not_negative("held", held, "the largest position in USD")
-    sold = not_negative("forced", forced, "the notional that can be liquidated, USD")
+    thick, size, sold = _harvest_numbers(depth, held, forced)
     return plain(thick * np.log1p(size / thick * -np.expm1(-sold / thick)))
+
+
+def harvest_bound(depth, held, forced):
+    """Most that any number of pushes against longs can earn in a linear book that refills at any rate, USD: ``held forced / D``.
+
+    Every forced dollar moves the price by ``1 / D`` and at most ``held`` rides on it. For a trader who is never long, ends flat and pays
+    no less than fair funding; parameters of :func:`harvest_frontier`.
+
+    Let w be the log distance below fair value, m what he is short in shares over ``D / price``, ``h = held / D``, ``z = e^w - m`` (the
+    inverse price were he to buy back now) and G his profit then, over D. Orders of his own change neither z nor G; the rest is
+    ``dG = (m / z)(dw_forced - refill w dt)`` and ``dz = (z + m)(dw_forced - refill w dt)``. With ``c(z) = z - 1 - ln z`` for z below 1 and 0
+    above, refill never raises ``G + c``, a forced sale raises it by at most ``h dw_forced``, and c is 0 at the start and not negative at
+    the end. Derived for this project.
+    """
+    thick, size, sold = _harvest_numbers(depth, held, forced)
+    return plain(size * sold / thick)
+
+
+def _harvest_numbers(depth, held, forced):
+    return (
+        positive("depth", depth, "USD per unit log return"),
+        not_negative("held", held, "the largest position in USD"),
+        not_negative("forced", forced, "the notional that can be liquidated, USD"),
+    )
 
 
 def farming_hours(refill, kappa, tau, limit=1e4) -> float:

@@ -5,7 +5,7 @@ import pytest
 from free_staircase import staircase_forms
 from scipy.integrate import quad
 
-from perpkit.theory import basis_variance, drag_cost, drag_frontier, farming_hours, harvest_frontier, pass_through, schedule_cost
+from perpkit.theory import basis_variance, drag_cost, drag_frontier, farming_hours, harvest_bound, harvest_frontier, pass_through, schedule_cost
 
 ONE = {"depth": 1.0, "target": 1.0}
 GRID = [(1.0, 1 / 16, 1.0), (1.0, 1 / 16, 0.5), (0.3, 1 / 8, 2.0), (8.0, 1 / 16, 0.5), (1.0, 0.0, 1.0), (2.0, 0.5, 1.9)]
@@ -195,3 +195,35 @@ def test_harvest_by_hand(held, forced):
     assert found == pytest.approx(profit, abs=1e-3)
     assert found <= held * -np.expm1(-forced / depth) + 1e-6
     assert found <= forced or held > depth
+
+
+def pushed(moves, held):
+    """Profit over depth of a trader who is short a share ``m`` of ``held``: ("trade", m), ("refill", share kept) and ("forced", USD over depth)."""
+    w = m = earned = 0.0
+    for kind, amount in [*moves, ("trade", 0.0)]:
+        if kind == "trade":
+            after = np.log(np.exp(w) + amount * held - m)
+            earned, w, m = earned + after - w, after, amount * held
+        else:
+            w = w * amount if kind == "refill" else w + amount
+    return earned
+
+
+def test_no_rhythm_of_pushes_beats_the_bound():
+    """Ten thousand schedules at random, and the best of each rhythm of n whole pushes: it comes as near as one likes."""
+    rng = np.random.default_rng(11)
+    draws = {"trade": lambda: rng.uniform(), "refill": lambda: rng.uniform(0.0, 1.0), "forced": lambda: rng.exponential(0.2)}
+    for _ in range(10_000):
+        held = rng.choice([0.05, 0.3, 0.9])
+        moves = [(kind, draws[kind]()) for kind in rng.choice(list(draws), 12)]
+        forced = sum(amount for kind, amount in moves if kind == "forced")
+        assert pushed(moves, held) <= harvest_bound(1.0, held, forced) + 1e-12
+    rounds = {n: pushed([("trade", 1.0), ("forced", 0.6 / n), ("trade", 0.0), ("refill", 0.0)] * n, 0.4) for n in (1, 2, 100)}
+    assert rounds[1] == pytest.approx(harvest_frontier(1.0, 0.4, 0.6), rel=1e-12)
+    assert rounds[1] < rounds[2] < rounds[100] < harvest_bound(1.0, 0.4, 0.6) == pytest.approx(0.24)
+    assert rounds[100] > 0.98 * 0.24
+
+
+def test_pushing_twice_adds_nothing_where_nothing_refills():
+    twice = pushed([("trade", 1.0), ("forced", 0.2), ("trade", 0.0), ("trade", 1.0), ("forced", 0.4)], 0.4)
+    assert twice == pytest.approx(harvest_frontier(1.0, 0.4, 0.6), rel=1e-12)
