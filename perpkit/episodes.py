@@ -33,18 +33,23 @@ class Fact(NamedTuple):
     high: float
 
 
+SOLD, LARGE = 10e6, (7.4e6, 2.7e6)
+"""XYZ100: USD sold by the attacker, and the notional of the two longs that the press names."""
+BEFORE = 1127.9
+"""SKHX: mark before the print, USD (trade.xyz, 2026-07-29)."""
+
 XYZ100 = {
     "fall": Fact(0.035, 0.03, 0.04),
     "liquidated": Fact(13e6, 10e6, 16e6),
     "minutes": Fact(math.nan, 0.0, 30.0),
     "left": Fact(math.nan, -0.005, 0.005),
 }
-"""XYZ100 on a weekend of December 2025 (press, venues.md section 8): deepest fall of the traded price; notional liquidated, USD; minutes from
+"""XYZ100 on a weekend of December 2025 (press): deepest fall of the traded price; notional liquidated, USD; minutes from
 -1 % to the low, "minutes"; distance from the oracle's start half an hour after the low, "near the oracle"."""
 
 SKHX = {
     "mark": Fact(-0.1868, -0.1968, -0.1768),
-    "price": Fact(927.0 / 1127.9 - 1.0, -0.188, -0.168),
+    "price": Fact(927.0 / BEFORE - 1.0, -0.188, -0.168),
     "liquidated": Fact(57.4e6, 46e6, 69e6),
     "deleveraged": Fact(10.8e6, 5.4e6, 16.2e6),
 }
@@ -70,7 +75,7 @@ def xyz100(
     interest: float = 100e6,
     kappa: float | None = None,
     hours: float = 6.0,
-    sold: float = 10e6,
+    sold: float = SOLD,
 ) -> tuple[Machine, Accounts, Closure, Orders]:
     """The case: ``sold`` USD in equal orders a minute over ``hours``, two large longs among the base population.
 
@@ -78,7 +83,7 @@ def xyz100(
     ----------
     depth : closed depth over open interest.
     half_life : of impact, hours.
-    distance : how far the mark must fall to call the two longs of 7.4 and 2.7 million that the press names; None leaves them out.
+    distance : how far the mark must fall to call the two longs of :data:`LARGE`; None leaves them out.
     interest : USD a side (111.9 and about 100 million in January 2026, ``data/xyz_market_snapshots.csv``).
     kappa : funding intensity per hour; None is the venue's.
     """
@@ -88,8 +93,8 @@ def xyz100(
     machine = replace(machine, book=book, funding=funding)
     people = _people(25.0, interest, 250.0)
     if distance is not None:
-        large = [_leveraged(usd, distance, people.price, machine.margin.maintenance) for usd in (7.4e6, 2.7e6)]
-        room = 1.0 - 10.1e6 / interest * (people.side > 0.0)  # the base longs make room for them
+        large = [_leveraged(usd, distance, people.price, machine.margin.maintenance) for usd in LARGE]
+        room = 1.0 - sum(LARGE) / interest * (people.side > 0.0)  # the base longs make room for them
         columns = zip((people.side, people.size * room, people.entry, people.collateral * room), zip(*large, strict=True), strict=True)
         people = Accounts(*(np.concatenate([mine, theirs]) for mine, theirs in columns), people.price)
     count = round(60 * hours)
@@ -149,7 +154,7 @@ def skhx(
     """
     machine = replace(quiet(venue("trade-xyz", "TSLA", "2026-07-27")), name="SKHX", margin=Margin(10.0), insurance=0.0)
     book = replace(machine.book, depth_open=depth * interest, refill_open=math.log(2.0) / half_life)
-    people = _people(10.0, interest, 1127.9)
+    people = _people(10.0, interest, BEFORE)
     start = 1.0 + 1.0 / 60.0
     return replace(machine, book=book), people, Closure(1.0, reopen_minutes=60.0, value=STILL), (
         Misprint(start, start + minutes / 60.0, math.log1p(size), followed),
