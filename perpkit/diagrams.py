@@ -93,7 +93,7 @@ def ring(nodes: Mapping[str, str], arrows: Sequence[tuple[str, str, bool]], orde
     if lost := {end for arrow in arrows for end in arrow[:2]} - set(nodes):
         raise ValueError(f"arrows join nodes; there is no {', '.join(sorted(lost))}")
     fig, ax = figure(height=height)
-    ax.set(xlim=(-1.55, 1.55), ylim=(-1.42, 1.42), aspect="equal")
+    ax.set(xlim=(-1.55, 1.55), ylim=(-1.12, 1.3), aspect="equal")
     ax.axis("off")
     angle = {name: np.pi / 2 - 2 * np.pi * k / len(order) for k, name in enumerate(order)}
     at = {name: np.array([1.12 * np.cos(a), np.sin(a)]) for name, a in angle.items()}
@@ -106,8 +106,10 @@ def ring(nodes: Mapping[str, str], arrows: Sequence[tuple[str, str, bool]], orde
         if reader == source:
             out = np.array([np.cos(angle[reader]), np.sin(angle[reader])])
             side = np.array([-out[1], out[0]])
-            start, end = at[reader] + 0.16 * out + 0.11 * side, at[reader] + 0.16 * out - 0.11 * side
-            ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "connectionstyle": "arc3,rad=-1.6", "shrinkA": 2, "shrinkB": 2, **style})
+            box = boxes[reader].get_bbox_patch()
+            reach = 0.34 + 0.22 * abs(out[0])  # boxes are wider than high
+            loop = {"arrowstyle": "-|>", "connectionstyle": f"arc3,rad={-reach / 0.08:.2f}", "patchA": box, "patchB": box, "shrinkA": 1, "shrinkB": 2}
+            ax.annotate("", at[reader] - 0.08 * side, at[reader] + 0.08 * side, arrowprops=loop | style)
         else:
             arrow = {"arrowstyle": "-|>", "connectionstyle": "arc3,rad=0.12", "patchA": boxes[reader].get_bbox_patch(), "patchB": boxes[source].get_bbox_patch()}
             ax.annotate("", at[source], at[reader], arrowprops=arrow | {"shrinkA": 3, "shrinkB": 3} | style)
