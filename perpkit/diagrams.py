@@ -106,10 +106,9 @@ def ring(nodes: Mapping[str, str], arrows: Sequence[tuple[str, str, bool]], orde
         if reader == source:
             out = np.array([np.cos(angle[reader]), np.sin(angle[reader])])
             side = np.array([-out[1], out[0]])
-            box = boxes[reader].get_bbox_patch()
-            reach = 0.34 + 0.22 * abs(out[0])  # boxes are wider than high
-            loop = {"arrowstyle": "-|>", "connectionstyle": f"arc3,rad={-reach / 0.08:.2f}", "patchA": box, "patchB": box, "shrinkA": 1, "shrinkB": 2}
-            ax.annotate("", at[reader] - 0.08 * side, at[reader] + 0.08 * side, arrowprops=loop | style)
+            edge = at[reader] + (0.09 + 0.08 * abs(out[0])) * out  # boxes are wider than high
+            loop = {"arrowstyle": "-|>", "connectionstyle": "arc3,rad=-2.6", "shrinkA": 0, "shrinkB": 0}
+            ax.annotate("", edge - 0.08 * side, edge + 0.08 * side, arrowprops=loop | style)
         else:
             arrow = {"arrowstyle": "-|>", "connectionstyle": "arc3,rad=0.12", "patchA": boxes[reader].get_bbox_patch(), "patchB": boxes[source].get_bbox_patch()}
             ax.annotate("", at[source], at[reader], arrowprops=arrow | {"shrinkA": 3, "shrinkB": 3} | style)
