@@ -96,7 +96,7 @@ test_runs.run(n={n}, store={store!r}, executor=Logging(2), tasks=3)
 
 
 def test_a_killed_run_loses_the_blocks_in_flight_and_ends_as_an_uninterrupted_one(tmp_path):
-    blocks, store, log = 400, tmp_path / "store", tmp_path / "log"
+    blocks, store, log = 120, tmp_path / "store", tmp_path / "log"
     script = KILLED.format(tests=str(Path(__file__).parent), log=str(log), n=64 * blocks, store=str(store))
     child = subprocess.Popen([sys.executable, "-c", script])
     try:
