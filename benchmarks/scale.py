@@ -1,8 +1,9 @@
 """How long a million weekends take, what a billion would, what would then be the limit, and what published simulators need.
 
-    python benchmarks/scale.py               # about four minutes on two cores, a million weekends among it
+    python benchmarks/scale.py               # about three minutes on two cores, a million weekends among it
     python benchmarks/scale.py --quick       # a minute: the million is extrapolated too
     python benchmarks/scale.py --no-peers    # nothing is installed
+    python benchmarks/scale.py --record      # and put the comparison into README.md
 
 What each line means, and what the peers leave out, is in ``README.md`` beside this file.
 """
@@ -10,8 +11,11 @@ What each line means, and what the peers leave out, is in ``README.md`` beside t
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import pickle
+import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +25,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import pandas as pd
 from competitors import THREADS, Scene, loop, ours, scenes, steps, twin, without
@@ -37,6 +42,18 @@ WORKERS = (2, 16, 64, 256, 1_024, 4_096)
 KEPT = ("shortfall", "exhausted")
 """Outcomes a billion weekends would keep."""
 PEERS = ("pams", "bourse")
+README = Path(__file__).with_name("README.md")
+MARKS = "<!-- one run -->", "<!-- end of one run -->"
+
+
+class Rival(NamedTuple):
+    """One line of the comparison: the time for a million weekends, whether it ran them all, and what it leaves out of the base case."""
+
+    name: str
+    seconds: float
+    threads: int
+    run: str
+    lacks: str
 
 
 class Cost(NamedTuple):
@@ -92,7 +109,7 @@ def client_seconds(scene: Scene, weekends: int, seed: int, **options) -> float:
     return seconds(lambda: long_run(scene, weekends, seed, executor=pool, **options)) / weekends
 
 
-def measure_million(weekends: int, seed: int, report: Report) -> Cost:
+def measure_million(weekends: int, seed: int, report: Report, rivals: list[Rival]) -> Cost:
     """A million weekends through one machine."""
     scene = scenes()["real"]
     long_run(scene, BLOCK * CHUNK, seed)
@@ -101,6 +118,7 @@ def measure_million(weekends: int, seed: int, report: Report) -> Cost:
     busy = time.process_time() - busy
     label = "" if weekends == MILLION else f", extrapolated from {weekends:,}"
     report.add(f"a million TSLA weekends, {THREADS} threads{label}", taken * MILLION / weekends, "s", most=60.0)
+    rivals.append(Rival("perpkit", taken * MILLION / weekends, THREADS, amount(weekends), "nothing"))
     report.add("of one core, a weekend, waiting included", taken * THREADS / weekends * 1e6, "us")
     report.add("of one core, a weekend, its own time alone", busy / weekends * 1e6, "us")
     report.add(f"a million TSLA weekends, if nothing else ran on {THREADS} cores", busy * MILLION / weekends / THREADS, "s")
@@ -160,17 +178,21 @@ def billion(cost: Cost) -> pd.DataFrame:
     return table.assign(hours=table["hours"] / 3600.0).set_index("workers")
 
 
-def measure_peers(weekends: int, seed: int, install: bool, report: Report) -> None:
+def measure_peers(weekends: int, seed: int, install: bool, report: Report, rivals: list[Rival]) -> None:
     """The rivals and two published simulators, as the time for a million weekends at one update, or one order, a step."""
     scene = without(scenes()["real"])
     updates = MILLION * steps(scene.closure)
     mine = seconds(ours(scene, weekends, seed)) / weekends
     report.add("a million weekends, perpkit, without partial liquidation, backstop and ADL", mine * MILLION, "s")
-    for name, rival, count in (("NumPy twin", twin, weekends), ("per-account loop, the design of dex-sim", loop, 8 * THREADS)):
+    less = "partial liquidation, backstop, ADL"
+    rivals.append(Rival("perpkit with fewer rules", mine * MILLION, THREADS, amount(weekends), less))
+    many = ("per-account loop, the design of dex-sim", loop, 8 * THREADS, THREADS, f"{less}, phantom measures")
+    for name, rival, count, threads, lacks in (("NumPy twin", twin, weekends, 1, less), many):
         rival(scene, count, seed)()
         taken = seconds(rival(scene, count, seed)) / count
         report.add(f"a million weekends, {name}", taken * MILLION / 3600.0, "hours")
         report.add(f"{name} over perpkit", taken / mine, "x")
+        rivals.append(Rival(name, taken * MILLION, threads, amount(count), lacks))
     found = peers_elsewhere() if install else "--no-peers was given"
     if isinstance(found, str):
         print(f"  {' and '.join(PEERS)} were not run: {found}")
@@ -179,6 +201,8 @@ def measure_peers(weekends: int, seed: int, install: bool, report: Report) -> No
         each = had["seconds"] / had["orders"] / THREADS
         report.add(f"{name} {had['version']}, orders a second, one thread", had["orders"] / had["seconds"], "")
         report.add(f"a million weekends at an order a step, {name} on {THREADS} threads", each * updates / 3600.0, "hours")
+        orders = f"{had['orders']:,} orders, one thread"
+        rivals.append(Rival(f"{name} {had['version']}, an order a step", each * updates, THREADS, orders, "all but the matching of orders"))
 
 
 def peers_elsewhere() -> dict[str, dict] | str:
@@ -194,6 +218,31 @@ def peers_elsewhere() -> dict[str, dict] | str:
         return json.loads(done.stdout) if done.returncode == 0 else f"they failed ({last_line(done.stderr)})"
 
 
+def amount(weekends: int) -> str:
+    """How much of the million was run."""
+    return "all" if weekends == MILLION else f"{weekends:,} weekends"
+
+
+def page(rivals: list[Rival], about: str) -> str:
+    """The comparison as Markdown, the first line the measure of the others."""
+    head = ["| a million weekends | time | times perpkit | threads | what was run | what is left out |", "|---|---:|---:|---:|---|---|"]
+    rows = []
+    for rival in rivals:
+        taken = f"{rival.seconds:.0f} s" if rival.seconds < 600.0 else f"{rival.seconds / 3600.0:.1f} h"
+        ratio = f"{rival.seconds / rivals[0].seconds:.3g}"
+        rows.append(f"| {rival.name} | {taken} | {ratio} | {rival.threads} | {rival.run} | {rival.lacks} |")
+    return "\n".join([*head, *rows, "", about])
+
+
+def record(text: str, path: Path = README) -> None:
+    """Put ``text`` between the two marks of the file."""
+    before, after = MARKS
+    new, count = re.subn(f"{before}.*?{after}", lambda found: f"{before}\n{text}\n{after}", path.read_text("utf-8"), flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"{path.name} has the marks {before} and {after} {count} times; it needs them once")
+    path.write_text(new, "utf-8")
+
+
 def last_line(text: str) -> str:
     """Last line that says something."""
     return next((line for line in reversed(text.splitlines()) if line.strip()), "no message")
@@ -203,20 +252,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="65,536 weekends instead of a million")
     parser.add_argument("--no-peers", action="store_true", help="do not install and run pams and bourse")
+    parser.add_argument("--record", action="store_true", help="put the comparison into README.md")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     few = 65_536 if options.quick else 262_144
     scene = scenes()["real"]
     print(f"perpkit {pk.__version__} on {processor()}; {THREADS} threads; seed {options.seed}")
     print(f"{len(scene.accounts):,} accounts, {steps(scene.closure):,} steps a weekend, blocks of {BLOCK * CHUNK:,} weekends\n", flush=True)
-    report = Report()
-    cost = measure_million(few if options.quick else MILLION, options.seed, report)
+    report, rivals = Report(), []
+    cost = measure_million(few if options.quick else MILLION, options.seed, report, rivals)
     measure_threads(few // 4, options.seed, report)
     stored = measure_store(options.seed, report)
     report.add("client, a weekend, threads", cost.client * 1e6, "us")
     cost = measure_cluster(few, options.seed, cost, report)
     report.add("client, a weekend, Dask", cost.client * 1e6, "us")
-    measure_peers(few // 16, options.seed, not options.no_peers, report)
+    measure_peers(few // 16, options.seed, not options.no_peers, report, rivals)
     with pd.option_context("display.width", 200, "display.max_colwidth", None, "display.max_rows", None):
         print("\n" + report.table().to_string(float_format="{:.4g}".format, na_rep=""))
         print(f"\n{billion.__doc__}\n{billion(cost).to_string(float_format='{:.2f}'.format)}")
@@ -224,6 +274,13 @@ def main() -> None:
     print(f"it is from {cost.worker / (stored + cost.client):,.0f} on. Larger populations cost it more,")
     everything, kept = 8 * len(kernel.OUTCOMES) * BILLION / 1e9, 8 * len(KEPT) * BILLION / 1e9
     print(f"fewer outcomes less. The results stay in its memory: {everything:,.0f} GB with all outcomes, {kept:,.0f} GB with {' and '.join(KEPT)} alone.")
+    made = f"perpkit {pk.__version__}, Python {platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}"
+    own = next(row["best"] for row in report.rows if "if nothing else ran" in row["measure"])
+    about = f"{datetime.date.today()}, {processor()}, {THREADS} cores; {made}; seed {options.seed}. The first line would have been {own:.0f} s if nothing else had run."
+    comparison = page(rivals, about)
+    print(f"\n{comparison}")
+    if options.record:
+        record(comparison)
 
 
 if __name__ == "__main__":

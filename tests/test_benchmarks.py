@@ -184,3 +184,19 @@ def test_peers_that_cannot_be_installed_are_left_out_with_the_reason(monkeypatch
     failed = type("Done", (), {"returncode": 1, "stderr": "a warning\nERROR: no version\n\n"})()
     monkeypatch.setattr(scale.subprocess, "run", lambda *command, **options: failed)
     assert scale.peers_elsewhere() == "pip could not install them (ERROR: no version)"
+
+
+def test_the_comparison_is_written_between_its_marks_and_nowhere_else(tmp_path):
+    rivals = [scale.Rival("perpkit", 40.0, 2, "all", "nothing"), scale.Rival("other", 72_000.0, 1, "64 weekends", "most of it")]
+    text = scale.page(rivals, "today")
+    assert "| perpkit | 40 s | 1 | 2 | all | nothing |" in text and "| other | 20.0 h | 1.8e+03 | 1 | 64 weekends | most of it |" in text
+    before, after = scale.MARKS
+    readme = tmp_path / "README.md"
+    readme.write_text(f"above\n{before}\nold\n{after}\nbelow\n", "utf-8")
+    for _ in range(2):
+        scale.record(text, readme)
+        assert readme.read_text("utf-8") == f"above\n{before}\n{text}\n{after}\nbelow\n"
+    readme.write_text("above", "utf-8")
+    with pytest.raises(ValueError, match="0 times"):
+        scale.record(text, readme)
+    assert scale.README.read_text("utf-8").count(before) == 1
