@@ -134,13 +134,18 @@ def measure_accounts(plan: Plan, seed: int, report: Report) -> None:
 
 
 def measure_rules(plan: Plan, seed: int, report: Report) -> None:
-    """A reader's mark rule against the built-in one."""
+    """A reader's mark rule against the built-in one of its kind."""
     scene = scenes()["real"]
-    rules = {"built-in median": pk.Median(), "own median": own_median(), "own average, with memory": own_average(150.0)}
+    rules = {
+        "built-in median": pk.Median(),
+        "own median": own_median(),
+        "built-in median with an average": pk.LocalMedian(local_s=150.0),
+        "own average, with memory": own_average(150.0),
+    }
     own = {name: scene._replace(machine=pk.replace(scene.machine, mark=mark)) for name, mark in rules.items()}
     times = race({name: ours(each, plan.weekends, seed) for name, each in own.items()}, plan.rounds)
-    for name in list(rules)[1:]:
-        report.add_ratio(f"{name} over built-in median", times[name], times["built-in median"], most=1.5)
+    for built, mine in (list(rules)[:2], list(rules)[2:]):
+        report.add_ratio(f"{mine}, over {built}", times[mine], times[built], most=1.5)
 
 
 def measure_pools(plan: Plan, seed: int, report: Report) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numba
-from numba.core import config
+from numba.core import cgutils, config
+from numba.extending import intrinsic, overload
 
 _PACKAGE = Path(__file__).parent
 
@@ -53,3 +54,30 @@ def compiled(function: Callable) -> Callable:
         return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
     finally:
         config.CACHE_DIR = before
+
+
+def borrowed(array):
+    """``array`` for compiled code that need not keep it alive, because its caller does.
+
+    Numba counts who holds an array, in a way that is safe between threads, and that takes longer than a mark rule: every slice, and every
+    call that is handed one, is counted in and out. What this returns, and its slices, are not counted.
+    """
+    return array
+
+
+@overload(borrowed, inline="always")
+def _borrowed(array):
+    return lambda array: _without_owner(array)
+
+
+@intrinsic
+def _without_owner(typing, array):
+    """The same view of the same memory, with neither a counter nor a Python object behind it."""
+
+    def build(context, builder, signature, given):
+        view = cgutils.create_struct_proxy(array)(context, builder, value=given[0])
+        view.meminfo = cgutils.get_null_value(view.meminfo.type)
+        view.parent = cgutils.get_null_value(view.parent.type)
+        return view._getvalue()
+
+    return array(array), build

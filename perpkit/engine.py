@@ -26,7 +26,7 @@ from perpkit.liquidation import KINDS
 from perpkit.liquidity import clock_hours
 from perpkit.machine import Machine
 from perpkit.margin import sort_sides
-from perpkit.mark import LOCAL_MEDIAN
+from perpkit.mark import LOCAL_MEDIAN, MEMORY
 from perpkit.oracle import LEVEL, NONE, PROXY, gain, proxy_path
 from perpkit.orders import Misprint, Orders, script
 from perpkit.value import value_path
@@ -134,6 +134,9 @@ class Tables:
         self.open_noise = closure.value.open_vol * math.sqrt(closure.update_s / 3600.0)
         self.expectation = _expectation(machine, closure, self.rules, self.paces)
         self.params = np.array([*machine.mark.params, 0.0])
+        self.memory = np.zeros(MEMORY)
+        self.an_hour = round(3600.0 / closure.update_s)
+        self.room = np.empty((kernel.ROOM, max(closure.updates, self.an_hour)))
         self._paths = np.empty((3, CHUNK, closure.closed_steps + closure.open_steps))
 
     def set_script(self, orders: Orders | None, misprints: Sequence[Misprint], closure: Closure, price: float) -> None:
@@ -150,7 +153,7 @@ class Tables:
         prices *= self.rules.price
         proxies = proxy_path(self.machine.oracle, self.closure.value.sd, values, shocks.proxy)
         return kernel.run_block(
-            self.machine.mark.pointer, self.params, self.rules, self.paces, self.closure.updates, round(3600.0 / self.closure.update_s),
+            self.machine.mark.pointer, self.params, self.memory, self.room, self.rules, self.paces, self.closure.updates, self.an_hour,
             self.sides, self.works, self.large, self.pending, self.single, shocks.gaps, values, anchors, prices, shocks.normals, proxies,
             *self.expectation, arbitrage.DISTANCE, self.script, self.closure.closed_steps, out, trace, events,
         )  # fmt: skip

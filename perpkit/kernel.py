@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from perpkit._compile import compiled
+from perpkit._compile import borrowed, compiled
 from perpkit.arbitrage import quote
 from perpkit.batch import batch_ends
 from perpkit.funding import hourly_rate
@@ -66,7 +66,7 @@ from perpkit.loop import (
     advance,
 )
 from perpkit.margin import ALL_Q, ALL_QB, BETA, first_not_above
-from perpkit.mark import CUSTOM, MEMORY
+from perpkit.mark import CUSTOM
 from perpkit.oracle import NONE, PROXY
 from perpkit.orders import CLOSE, TRADE, send
 from perpkit.refund import pay_refunds
@@ -97,6 +97,8 @@ TRACE = (
     *("V", "P", "O", "M", "f", "impact_bid", "impact_ask", "liquidated", "fund", "phantom", "phantom_size", "funding_paid", "imbalance"),
     *("attacker_size", "attacker_cash"),
 )
+ROOM = 7
+"""Rows of work space: log price, price, value, undisturbed log price and price, proxy and print at each update of a segment."""
 NEGLIGIBLE = 1e-15
 """Log price below which the remains of an order are forgotten."""
 
@@ -211,7 +213,7 @@ def _disturbed(logs, prices, free, free_prices, start, stop, keep_anchor, keep_i
 
 @compiled
 def run_block(
-    custom, params, rules, paces, updates, updates_an_hour, sides, works, large, pending, single,
+    custom, params, memory, room, rules, paces, updates, updates_an_hour, sides, works, large, pending, single,
     gaps, values, anchors, free_prices, normals, proxies, worths, due, shares, distance, script, n_closed, out, trace, events,
 ):  # fmt: skip
     """Run ``len(gaps)`` weekends and write one row of ``OUTCOMES`` each to ``out``, per unit of open interest.
@@ -220,16 +222,17 @@ def run_block(
     steps), as they are when nobody is forced; with ``rules.carried`` the closed anchor depends on the oracle and is computed here from
     ``normals`` and what informed flow expects, ``worths``, ``due`` and ``shares`` by hour (see ``arbitrage.py``). ``proxies`` is the log
     price of the oracle's proxy at the end of each closed step, where there is one. ``paces`` holds one pace table for each hour since the
-    close, the last of which serves all later hours. ``script`` holds what comes from outside (``orders.Script``). ``trace`` (steps,
+    close, the last of which serves all later hours. ``memory`` is a reader's rule's own, and ``room`` (ROOM, updates of an hour or of a closed
+    step, whichever are more) is for a segment. ``script`` holds what comes from outside (``orders.Script``). ``trace`` (steps,
     len(TRACE)) and ``events`` record the last weekend, and nothing when they have no rows. Money that appears or vanishes is reported in
     ``imbalance``, and -1 in its place where a reader's mark rule returned no price; the caller raises.
     """
+    params, memory, room, paces = borrowed(params), borrowed(memory), borrowed(room), borrowed(paces)
+    values, anchors, free_prices = borrowed(values), borrowed(anchors), borrowed(free_prices)
     n_steps = values.shape[1]
     st = np.zeros(STATE)
-    memory = np.zeros(MEMORY)
     money = np.zeros(len(POCKETS))
-    longest = max(updates, updates_an_hour)
-    logs, prices, hot_values, hot_free, hot_prices, hot_proxy, prints = np.empty((7, longest))
+    logs, prices, hot_values, hot_free, hot_prices, hot_proxy, prints = room[0], room[1], room[2], room[3], room[4], room[5], room[6]
     inner = np.zeros(INNER)
     m, price = rules.maintenance, rules.price
     pools = 1.0 / rules.open_interest
