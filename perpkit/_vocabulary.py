@@ -109,9 +109,3 @@ RULES = COMMON | BOOK | POOL
 
 ENGINES = ("book", "pool")
 """Which engine runs a venue's rules."""
-PART_NAMES = {
-    "clock": "clock", "oracle": "oracle", "mark": "mark", "band": "bound", "funding": "funding", "margin": "margin", "liquidation": "liquidation",
-    "backstop": "backstop", "batch": "batch", "insurance": "insurance", "adl": "last resort", "impact": "impact", "feed": "feed", "size": "size", "carry": "carry",
-    "fees": "fees", "stop": "stop", "tranches": "tranches", "hedge": "hedge", "payouts": "payouts", "overnight": "overnight",
-}  # fmt: skip
-"""What a table calls a part: the word before the dot of a rule."""

@@ -1,4 +1,4 @@
-"""Architectures: one weekend and one population through books and pools, and who holds its risk at each hour.
+"""Architectures: books and pools that differ in who stands on the other side, and populations that lean one way.
 
 What differs between these machines is who stands on the other side and when anything may happen, and nothing else: margin, spread, size of the
 first buffer and the weekend itself are the same. Real venues, with all their rules, are in ``venues.py``.
@@ -6,20 +6,12 @@ first buffer and the weekend itself are the same. Real venues, with all their ru
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from perpkit import base
 from perpkit.accounts import Accounts
 from perpkit.batch import Batch
 from perpkit.book import Book
-from perpkit.clock import Closure
-from perpkit.engine import Run, engine_of
-from perpkit.ensemble import ensemble
 from perpkit.funding import Funding
 from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
@@ -27,9 +19,6 @@ from perpkit.mark import Mid
 from perpkit.oracle import no_oracle
 from perpkit.pool import Feed, Hedge, Pool, PoolMargin, Tranches
 from perpkit.waterfall import Backstop
-
-MOVES = (-0.12, 0.12)
-"""The weekend of every comparison of chapter 7, and its mirror: simple returns."""
 
 
 def lean(accounts: Accounts, skew: float) -> Accounts:
@@ -82,49 +71,3 @@ def architectures(buffer: float = base.INSURANCE, max_leverage: float = 10.0, bo
         replace(pool, name="pool, always open", feed=replace(pool.feed, closed="live")),
     ]
     return {machine.name: machine for machine in found}
-
-
-def paid(
-    machines: Mapping[str, Machine | Pool],
-    accounts: Accounts | Mapping[str, Accounts],
-    closure: Closure,
-    moves: Sequence[float] = MOVES,
-    rng: int = 1,
-) -> xr.DataArray:
-    """What each pocket gained over a weekend that moves the value by each of ``moves`` (simple), the same path of news for all.
-
-    Returns
-    -------
-    DataArray, dims (move, machine, pocket), share of open interest; over pockets it sums to 0. A pocket that a machine does not have holds 0.
-    """
-    bad = [move for move in moves if not -1.0 < move < math.inf]
-    if bad or not len(moves):
-        raise ValueError(f"moves are one or more simple returns above -1; got {bad or moves!r}")
-    pockets = list(dict.fromkeys(name for machine in machines.values() for name in engine_of(machine).pockets))
-    each = [ensemble(machines, accounts, closure, np.array([math.log1p(move)]), rng=rng, outcomes=pockets) for move in moves]
-    rows = [ens.isel(weekend=0).to_dataarray("pocket").sel(pocket=pockets).transpose("machine", "pocket").values for ens in each]
-    coords = {"move": list(moves), "machine": list(machines), "pocket": pockets}
-    return xr.DataArray(np.array(rows), coords, ("move", "machine", "pocket"), "paid", {"units": "share of open interest"})
-
-
-def losses_by_hour(run: Run, open_interest: float) -> pd.DataFrame:
-    """Losses beyond collateral at each moment of a run: hidden in accounts nobody has closed, and settled, by who paid.
-
-    Parameters
-    ----------
-    run : of :func:`perpkit.engine.simulate`.
-    open_interest : USD, of the population that was run.
-
-    Returns
-    -------
-    DataFrame, index hours since the close; columns ``hidden``, what open accounts are worth less than nothing at the value then, and one for
-    each payer of the event log, what it had paid until then. Shares of open interest.
-    """
-    time = run.path["time"].values
-    table = pd.DataFrame({"hidden": run.path["phantom"].values}, index=pd.Index(time, name="time"))
-    paying = run.events[(run.events["payer"] != "") & (run.events["loss"] > 0.0)]
-    for payer, rows in paying.groupby("payer"):
-        settled = np.add.accumulate(rows["loss"].to_numpy()) / open_interest
-        place = np.searchsorted(rows["time"].to_numpy(), time + 1e-9, side="right")
-        table[payer] = np.concatenate([[0.0], settled])[place]
-    return table

@@ -9,18 +9,16 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib as mpl
 import matplotlib.patheffects
 import numpy as np
-import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from perpkit.engine import Run
-from perpkit.ledger import POCKETS
 from perpkit.phase import LOSS_STEPS
 
 # Stand-ins that no figure uses otherwise; replaced after drawing.
@@ -220,82 +218,4 @@ def phase_diagram(ds: xr.Dataset, wall: np.ndarray | None = None, places: Mappin
     bar.set_ticklabels([f"{1e4 * edge:g}" for edge in LOSS_STEPS])
     keys = [mpl.lines.Line2D([], [], color=_INK, linestyle="--", linewidth=2.0), mpl.lines.Line2D([], [], color=_INK, linestyle=":", linewidth=1.2)]
     fig.legend(keys, ["above: a chain feeds itself (formula)", "phantom solvency, hours a year"], loc="outside upper left", ncols=2, handlelength=2.2)
-    return fig
-
-
-_POCKET_COLOURS = dict(
-    zip(
-        POCKET_NAMES,
-        ("#0072B2", "#009E73", "#0d9488", "#8b5cf6", "#D55E00", "#CC79A7", "#e11d48", "#a16207", "#64748b",
-         "#38bdf8", "#E69F00", "#84cc16", "#9ca3af", "#78350f", "#d8b4fe", "#9d174d"),
-        strict=True,
-    )
-)  # fmt: skip
-
-
-def who_pays(ax: Axes, shares: Mapping[str, Mapping[str, float]], pockets: Sequence[str] | None = None) -> None:
-    """Stacked bars, one a machine: what each pocket lost (left of zero) and gained, per cent of open interest.
-
-    By default the pockets of a book; where something passed through others (a refund, an attacker's, a pool's), all that anything passed
-    through and no more.
-    """
-    if pockets is None:
-        usual = [p for p in POCKETS if p not in ("venue", "attacker")]
-        used = [p for p in POCKET_NAMES if any(abs(ledger.get(p, 0.0)) > 5e-5 for ledger in shares.values())]
-        pockets = used if set(used) - set(usual) else usual
-    palette = _POCKET_COLOURS
-    for row, ledger in enumerate(shares.values()):
-        left, right = 0.0, 0.0
-        for pocket in pockets:
-            amount = 100 * ledger.get(pocket, 0.0)
-            if amount < 0:
-                ax.barh(row, amount, left=left, color=palette[pocket], height=0.62)
-                left += amount
-            else:
-                ax.barh(row, amount, left=right, color=palette[pocket], height=0.62)
-                right += amount
-    ax.set_yticks(range(len(shares)), list(shares))
-    ax.invert_yaxis()
-    ax.axvline(0, color=_INK, linewidth=0.8)
-    ax.grid(axis="y", visible=False)
-    handles = [mpl.patches.Patch(color=palette[p], label=POCKET_NAMES[p]) for p in pockets]
-    ax.figure.legend(handles=handles, loc="outside lower center", ncols=3 if any(len(POCKET_NAMES[p]) > 14 for p in pockets) else 4)
-
-
-PAYERS = {
-    "hidden": ("hidden in open accounts", "#9ca3af"), "insurance": ("paid by the fund", "#D55E00"), "backstop": ("by the vault", "#8b5cf6"),
-    "winners": ("by winners", "#CC79A7"), "everybody": ("by everybody", "#e11d48"), "pool": ("by the pool", "#E69F00"),
-}  # fmt: skip
-"""Columns of ``architectures.losses_by_hour``: what they are called, and in which colour."""
-
-
-def losses(tables: Mapping[str, pd.DataFrame], hours: float, minutes: float = 3.0) -> Figure:
-    """Losses beyond collateral by the clock, one row of panels a machine: hidden in accounts that are still open, and stacked on it what has
-    been settled, by payer. Closure at the left, minutes after reopening at the right.
-
-    Parameters
-    ----------
-    tables : of :func:`perpkit.architectures.losses_by_hour`, by name.
-    hours : length of the closure.
-    minutes : how much of the reopening is shown.
-    """
-    fig, axes = figure(len(tables), 2, height=0.9 + 1.15 * len(tables), sharey=True, squeeze=False, width_ratios=(1.5, 1))
-    shown = [column for column in PAYERS if any(column in table and table[column].max() > 0.0 for table in tables.values())]
-    for row, (name, table) in enumerate(tables.items()):
-        time = table.index.to_numpy()
-        parts = ((time <= hours + 1e-9, time), ((time >= hours - 1e-9) & (time <= hours + minutes / 60.0 + 1e-9), (time - hours) * 60.0))
-        for column, (keep, clock) in enumerate(parts):
-            ax, x, base = axes[row, column], clock[keep], np.zeros(int(keep.sum()))
-            for payer in shown:
-                height = 100 * table[payer].to_numpy()[keep] if payer in table else np.zeros_like(base)
-                ax.fill_between(x, base, base + height, color=PAYERS[payer][1], linewidth=0, step="post" if column else None)
-                base = base + height
-            ax.set_xlim(x[0], x[-1])
-            ax.tick_params(labelbottom=row + 1 == len(tables))
-        axes[row, 0].annotate(name, (0.03, 0.92), xycoords="axes fraction", va="top", fontweight="bold")
-    axes[-1, 0].set_xlabel("hours since the close")
-    axes[-1, 1].set_xlabel("minutes since the first print")
-    fig.supylabel("% of open interest", fontsize=9.5)
-    handles = [mpl.patches.Patch(color=PAYERS[payer][1], label=PAYERS[payer][0]) for payer in shown]
-    fig.legend(handles=handles, loc="outside lower center", ncols=3)
     return fig
