@@ -171,7 +171,7 @@ def regime(machine: Machine | Pool) -> dict[str, str]:
 
 
 def unsourced(name: str, market: str = "TSLA", asof: str | None = None) -> set[str]:
-    """Axes of ``AXES`` on which the place of a venue rests on assumptions alone. Raises as :func:`perpkit.venue`."""
+    """Axes of ``AXES`` on which the place of a venue rests on assumptions alone. Raises as :func:`perpkit.venues.venue`."""
     grades = rulebook(name, market, asof)["grade"]
     held = {axis: [grades[rule] for rule in rules if rule in grades.index] for axis, rules in _BEHIND.items()}
     return {axis for axis, found in held.items() if found and all(grade == _rulebook.ASSUMED for grade in found)}
