@@ -228,9 +228,9 @@ def page(rivals: list[Rival], about: str) -> str:
     head = ["| a million weekends | time | times perpkit | threads | what was run | what is left out |", "|---|---:|---:|---:|---|---|"]
     rows = []
     for rival in rivals:
-        taken = f"{rival.seconds:.0f} s" if rival.seconds < 600.0 else f"{rival.seconds / 3600.0:.1f} h"
-        ratio = f"{rival.seconds / rivals[0].seconds:.3g}"
-        rows.append(f"| {rival.name} | {taken} | {ratio} | {rival.threads} | {rival.run} | {rival.lacks} |")
+        taken = f"{rival.seconds:.0f} s" if rival.seconds < 600.0 else f"{rival.seconds / 60.0:.0f} min" if rival.seconds < 7200.0 else f"{rival.seconds / 3600.0:.1f} h"
+        ratio = rival.seconds / rivals[0].seconds
+        rows.append(f"| {rival.name} | {taken} | {ratio:,.{0 if ratio >= 10.0 else 1}f} | {rival.threads} | {rival.run} | {rival.lacks} |")
     return "\n".join([*head, *rows, "", about])
 
 

@@ -189,7 +189,7 @@ def test_peers_that_cannot_be_installed_are_left_out_with_the_reason(monkeypatch
 def test_the_comparison_is_written_between_its_marks_and_nowhere_else(tmp_path):
     rivals = [scale.Rival("perpkit", 40.0, 2, "all", "nothing"), scale.Rival("other", 72_000.0, 1, "64 weekends", "most of it")]
     text = scale.page(rivals, "today")
-    assert "| perpkit | 40 s | 1 | 2 | all | nothing |" in text and "| other | 20.0 h | 1.8e+03 | 1 | 64 weekends | most of it |" in text
+    assert "| perpkit | 40 s | 1.0 | 2 | all | nothing |" in text and "| other | 20.0 h | 1,800 | 1 | 64 weekends | most of it |" in text
     before, after = scale.MARKS
     readme = tmp_path / "README.md"
     readme.write_text(f"above\n{before}\nold\n{after}\nbelow\n", "utf-8")
