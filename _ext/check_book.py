@@ -29,6 +29,7 @@ from site_pages import Page, read_site, site_problems
 GLUE = re.compile(r"\{glue:text\}`(?:([^`:]+)::)?([^`:]+)(?::[^`]*)?`")
 LABEL = re.compile(r"^[ \t]*:name:[ \t]*((?:fig|tbl)-\S+)", re.MULTILINE)
 DRAWN_ELSEWHERE = re.compile(r"^[`:]{3,}\{(?:figure|image)\}|!\[[^\]]*\]\(|<img\b", re.MULTILINE)
+COMMENT = re.compile(r"^[ \t]*%.*", re.MULTILINE)
 FIGURE_NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -74,6 +75,8 @@ def read_source(page: str, text: str) -> Source:
             source.glued += [(Path(doc).stem if doc else stem, name) for doc, name in GLUE.findall(cell.source)]
             for name in LABEL.findall(cell.source):
                 (source.figures if name.startswith("fig-") else source.tables).append(name)
+            for line in COMMENT.findall(cell.source):
+                source.problems.append(f"a line of text begins with '%', so that MyST drops it as a comment: {line.strip()[:60]!r}; break it elsewhere")
             if DRAWN_ELSEWHERE.search(cell.source):
                 source.problems.append("shows a picture file; figures are drawn by code cells of the chapter")
     return source

@@ -134,6 +134,7 @@ def test_the_source_names_what_must_be_there() -> None:
         ('results.number("loss", 5.0)', 'glue("loss", 5.0)', "glues 'loss' past the record"),
         ('results.number("loss", 5.0)', "%matplotlib inline", "is not plain Python"),
         ("The loss is", "![a picture](drawn.png) The loss is", "shows a picture file"),
+        ("on {glue", "5\n% of all on {glue", "a line of text begins with '%'"),
     ],
 )
 def test_a_fault_in_a_source_is_named_before_the_build(old: str, new: str, said: str) -> None:
