@@ -1,4 +1,5 @@
-/* A table wider than its column, as most are on a phone, is read row by row: each cell beside its column's name. One that fits stays a table. */
+/* A table wider than its column, as many are on a phone, is set closer; if it is still too wide it is read row by row, each cell beside its
+   column's name. */
 addEventListener("DOMContentLoaded", () => {
   const tables = [...document.querySelectorAll(".bd-article table.table")].filter((t) => t.tHead && t.tHead.rows.length === 1);
   for (const table of tables) {
@@ -22,10 +23,12 @@ addEventListener("DOMContentLoaded", () => {
       });
     }
   }
+  const over = (table) => table.offsetWidth > table.parentElement.clientWidth;
   const fit = () => {
     for (const table of tables) {
-      table.classList.remove("row-by-row");
-      if (table.offsetWidth > table.parentElement.clientWidth) table.classList.add("row-by-row");
+      table.classList.remove("close-set", "row-by-row");
+      if (over(table)) table.classList.add("close-set");
+      if (over(table)) table.classList.replace("close-set", "row-by-row");
     }
   };
   const typeset = window.MathJax && window.MathJax.startup && window.MathJax.startup.promise;
