@@ -379,6 +379,38 @@ def test_ostium_closes_a_10x_overnight_long_at_minus_975():
             assert bool(len(run.events[run.events["kind"] == "liquidation"])) == gone
 
 
+@pytest.mark.parametrize(
+    "name, asof, leverage, move",
+    [
+        ("gtrade", None, 10.0, 0.09),  # nine tenths of the collateral; the vault loses beyond 10 %
+        ("avantis", "2024-05-31", 10.0, 0.09),
+        ("avantis", None, 25.0, 0.034),  # 85 %
+        ("gmx-v2", None, 25.0, 0.04 - 0.01 - 0.0006),  # 1 % of size and the closing fee must be left
+        ("gmx-v2-eth", None, 25.0, 0.04 - 0.005 - 0.0006),
+        ("gmx-v1", None, 25.0, 0.02),  # leverage passes 50x
+    ],
+)
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_adverse_move_that_a_pool_liquidates_at(name, asof, leverage, move, side):
+    """Contracts and pages: the distance from entry, without carry and spread, at which a position goes."""
+    pool = replace(venue(name, asof=asof), carry=Carry(), feed=Feed(half_spread_open=0.0, half_spread_closed=0.0))
+    closure = Closure(hours=1.0, reopen_minutes=1.0, value=Value(news_share=1.0, news_hours=(0.5,), open_vol=0.0))
+    for way, gone in ((move - 1e-4, False), (move + 1e-4, True)):
+        run = simulate(pool, pair(leverage=leverage, side=side), closure, gap=math.log1p(-side * way), rng=1)
+        assert bool(run.outcome["liquidated_open"] > 0.0) == gone
+
+
+def test_gmx_gold_is_liquidated_by_the_clock_above_94x():
+    """Client table of 2026-06-26: 1 % of size and 6 bp must be left off-hours, half a per cent and 2 bp in hours. Nothing moves."""
+    pool = replace(venue("gmx-v2-gold"), carry=Carry(), feed=Feed("perp", half_spread_open=0.0, half_spread_closed=0.0))
+    pool = replace(pool, book=replace(pool.book, follow_closed=0.0, noise_closed=0.0))
+    closure = Closure(hours=1.0, reopen_minutes=1.0, value=Value(sd=1e-9, open_vol=0.0))
+    for leverage, gone in ((93.0, False), (96.0, True)):
+        run = simulate(pool, pair(leverage=leverage), closure, gap=0.0, rng=1)
+        assert bool(run.outcome["liquidated_closed"] > 0.0) == bool(run.outcome["timed"] > 0.0) == gone
+    assert 1.0 / pool.margin_closed.cushion == pytest.approx(94.3, abs=0.1)
+
+
 def test_hyperliquid_maintenance_tiers():
     """Margin tiers page: rate_n - deduction_n is continuous. BTC, 40x to 150 million USD and 20x above: 200 million need 3.125 million."""
     lowers, leverage = [0.0, 150e6], [40.0, 20.0]
