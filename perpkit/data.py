@@ -80,7 +80,7 @@ def closures(symbol: str, kind: str | None = None, earnings: bool | None = None)
         If symbol or kind is unknown.
     """
     table = load("closures")
-    symbols = list(dict.fromkeys(table["symbol"]))
+    symbols = list(table["symbol"].unique())
     if symbol not in symbols:
         raise ValueError(f"closures.csv has no {symbol!r}; choose one of {', '.join(map(repr, symbols))}, or use closures_from_ohlc")
     if kind is not None and kind not in KINDS:

@@ -29,23 +29,27 @@ from perpkit.mark import Blend
 from perpkit.oracle import Oracle, frozen_oracle, impact_oracle, proxy_oracle
 from perpkit.sensitivity import Design, Factor, Grid
 from perpkit.strata import Strata
-from perpkit.venues import base_case
+from perpkit.venues import BaseCase, base_case
 from perpkit.waterfall import Backstop
 
 BATCH = 16
 """Machines run at a time: each holds the paths of a chunk."""
+ENDLESS = 1.0
+"""Insurance over open interest far above any size that is asked about, so that it is not empty before the demand is known to exceed them."""
 DECIDED = 5.0
 """A difference counts if it is at least as many standard errors."""
-REFERENCES = ("frozen", "proxy 0.05", "proxy 0.5", "proxy 0.97", "average 0.5 h", "average 8 h")
+REFERENCES = ("frozen", "proxy 0.05", "proxy 0.97", "average 0.5 h")
 """What the oracle is while closed: Friday's print, a correlated instrument by the share of variance it explains, or the market's own book."""
+OPEN_DEPTH = (0.4, 6.0)
+"""Range of open depth over open interest, about four times either way of the one reading (``base.DEPTH_OPEN``, 1.5): assumed."""
 FACTORS = (
     Factor("weight", 0.0, 1.0, label="weight of the book in the mark"),
     Factor("reference", levels=REFERENCES, label="reference while closed"),
     Factor("depth", *base.DEPTH_OVER_INTEREST, log=True, label="closed depth over open interest"),
     Factor("half_life", *base.REFILL_HALF_LIFE, log=True, label="half-life of impact, h"),
+    Factor("open_depth", *OPEN_DEPTH, log=True, label="open depth over open interest"),
     Factor("cap", levels=(5.0, 10.0, 20.0, 40.0), label="leverage cap"),
     Factor("insurance", 0.0, 0.05, label="insurance over open interest"),
-    Factor("hours", levels=(48.0, 65.5, 72.0), label="closure, h"),
 )
 """What the screen varies, over ranges a venue could have or we do not know; sources in ``base``."""
 
@@ -127,9 +131,11 @@ def setting(
     reference: str = "average 0.5 h",
     depth: float = 0.77,
     half_life: float = 0.82,
+    open_depth: float = base.DEPTH_OPEN / base.OPEN_INTEREST,
     cap: float = 20.0,
     insurance: float = base.INSURANCE,
     hours: float = base.CLOSED_HOURS,
+    case: BaseCase | None = None,
 ) -> Setting:
     """A machine by the screen's factors; what they leave is trade.xyz's newest rules without its band and its vault, and without funding
     while closed, which would each do part of the mark's work.
@@ -140,18 +146,21 @@ def setting(
     reference : one of :data:`REFERENCES`.
     depth : closed depth over open interest.
     half_life : of an order's impact while closed, hours.
+    open_depth : depth over open interest from the reopening on.
     cap : market's maximum leverage; maintenance is half of its initial margin, and the population is cut there.
     insurance : share of open interest.
     hours : length of the closure. The law of the gap does not change with it.
+    case : what is held; :func:`perpkit.base_case` by default.
 
     Raises
     ------
     ValueError
         If a value is out of range, or the reference unknown.
     """
-    case = base_case()
+    case = base_case() if case is None else case
     old = case.machine
-    book = replace(old.book, depth_closed=depth * base.OPEN_INTEREST, refill_closed=math.log(2.0) / half_life)
+    interest = base.OPEN_INTEREST
+    book = replace(old.book, depth_closed=depth * interest, depth_open=open_depth * interest, refill_closed=math.log(2.0) / half_life)
     machine = replace(
         old, name="setting", mark=Blend(weight), oracle=_oracle(reference, old.oracle.step), band=no_band(), backstop=Backstop(0.0),
         funding=replace(old.funding, when_closed=False), margin=Margin(cap), insurance=insurance, book=book,
@@ -174,25 +183,28 @@ def population(cap: float, leverage_median: float = 3.7, n: int = 2_000) -> Acco
     return Accounts.sample(n, leverage_median=leverage_median, max_leverage=cap, open_interest=base.OPEN_INTEREST)
 
 
-def screen(plan: Design | Grid, strata: Strata, rng: int = 1, outcomes: Sequence[str] = ("exhausted", "shortfall")) -> pd.DataFrame:
-    """Weighted mean of each outcome in every row of a design, a row a machine, all on the same weekends; columns are the outcomes.
+def screen(plan: Design | Grid, strata: Strata, rng: int = 1) -> np.ndarray:
+    """Probability that a weekend breaches the insurance, in every row of a design, shape (rows,): a row a machine, all on the same weekends.
 
-    Rows of one closure share their shocks. Shocks of another closure are others, at the same gaps.
+    A fund only counts what is asked of it until it is empty, so rows that differ in its size alone are one run, with a fund without end, and
+    a breach is a demand above the size. Rows of one closure share their shocks. Shocks of another closure are others, at the same gaps.
     """
-    rows = [setting(**row) for row in plan.rows()]
+    case = base_case()
+    rows = [setting(**row, case=case) for row in plan.rows()]
+    keys = [tuple(value for name, value in row.items() if name != "insurance") for row in plan.rows()]
+    first = {key: k for k, key in reversed(list(enumerate(keys)))}
     groups: dict[Closure, list[int]] = {}
-    for k, row in enumerate(rows):
-        groups.setdefault(row.closure, []).append(k)
-    found = np.empty((len(rows), len(outcomes)))
+    for k in sorted(first.values()):
+        groups.setdefault(rows[k].closure, []).append(k)
+    asked: dict[int, np.ndarray] = {}
 
     def some(closure: Closure, which: list[int]) -> None:
-        machines = {str(k): rows[k].machine for k in which}
+        machines = {str(k): replace(rows[k].machine, insurance=ENDLESS) for k in which}
         held = {str(k): rows[k].accounts for k in which}
-        run = ensemble(machines, held, closure, strata.gaps, rng=rng, executor=_Inline(), outcomes=outcomes)
-        for j, name in enumerate(outcomes):
-            found[which, j] = run[name].values @ strata.weights
+        run = ensemble(machines, held, closure, strata.gaps, rng=rng, executor=_Inline(), outcomes=["insurance"])
+        asked.update(zip(which, -run["insurance"].values, strict=True))
 
     batches = [(closure, which[at : at + BATCH]) for closure, which in groups.items() for at in range(0, len(which), BATCH)]
     with ThreadPoolExecutor(cpu_count()) as pool:
         list(pool.map(lambda batch: some(*batch), batches))
-    return pd.DataFrame(found, columns=list(outcomes))
+    return np.array([(asked[first[key]] > row.machine.insurance) @ strata.weights for key, row in zip(keys, rows, strict=True)])

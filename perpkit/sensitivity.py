@@ -12,7 +12,7 @@ same without any index: means of the outcome at fixed values of one or two input
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -183,60 +183,77 @@ class Grid:
         return float(square - mean**2)
 
 
-def grid(factors: Sequence[Factor], nodes: int = 4) -> Grid:
-    """Every combination of ``nodes`` Gauss nodes of each range and all levels.
+def grid(factors: Sequence[Factor], nodes: int | Mapping[str, int] = 4) -> Grid:
+    """Every combination of Gauss nodes of each range, ``nodes`` of them or as many as it says for a factor, and all levels.
 
     Raises
     ------
     ValueError
-        If there are fewer than two factors or two of one name, or ``nodes`` is below 2.
+        If there are fewer than two factors or two of one name, or a range has no number of nodes, or fewer than 2.
     """
     given = _named(factors)
-    points = [factor.nodes(nodes) for factor in given]
+    count = nodes if isinstance(nodes, Mapping) else {factor.name: nodes for factor in given}
+    points = [factor.nodes(count.get(factor.name, 0)) for factor in given]
     mesh = np.meshgrid(*(x for x, _ in points), indexing="ij")
     shape = tuple(len(x) for x, _ in points)
     return Grid(given, shape, np.stack([axis.ravel() for axis in mesh], axis=1), tuple(w for _, w in points))
 
 
 def grid_indices(plan: Grid, outcomes: np.ndarray, level: float = 0.9) -> pd.DataFrame:
-    """First, total and pairwise indices on a grid, averaged over repetitions.
+    """First, total and pairwise indices on a grid.
+
+    Variances come from products of different repetitions, so that random numbers that make the outcome rougher than it is add nothing to
+    them; of a single repetition they do, as interaction.
 
     Parameters
     ----------
     outcomes : one row of outcomes for each repetition with random numbers of its own, shape (repetitions, runs).
-    level : coverage of the interval, from the scatter of the repetitions by Student's t; nan for a single one. Random numbers that make
-        the outcome rougher than it is count as interaction in every repetition.
+    level : coverage of the interval, by the jackknife over three repetitions or more and Student's t; nan for fewer. What the grid itself
+        leaves out between its nodes is not in it.
 
     Returns
     -------
     DataFrame as :func:`indices` gives it.
+
+    Raises
+    ------
+    ValueError
+        If the outcome has not one finite number a run, or does not vary.
     """
     names = [factor.name for factor in plan.factors]
     table = [(kind, a, b) for kind in ("first", "total") for a, b in zip(names, [""] * len(names), strict=True)]
     table += [("pair", a, b) for a, b in combinations(names, 2)]
-    found = np.array([_on_grid(plan, row, table) for row in np.atleast_2d(np.asarray(outcomes, dtype=float))])
-    value, half = found.mean(axis=0), np.full(len(table), np.nan)
-    if len(found) > 1:
-        half = stats.t.ppf(0.5 + level / 2.0, len(found) - 1) * found.std(axis=0, ddof=1) / math.sqrt(len(found))
+    y = np.atleast_2d(np.asarray(outcomes, dtype=float))
+    value, half, count = _on_grid(plan, y, table), np.full(len(table), np.nan), len(y)
+    if count > 2:
+        left_out = np.array([_on_grid(plan, np.delete(y, k, axis=0), table) for k in range(count)])
+        error = np.sqrt((count - 1) / count * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
+        half = stats.t.ppf(0.5 + level / 2.0, count - 1) * error
     return pd.DataFrame(table, columns=["kind", "factor", "other"]).assign(value=value, low=value - half, high=value + half)
 
 
-def _on_grid(plan: Grid, y: np.ndarray, table: list[tuple[str, str, str]]) -> list[float]:
-    names = [factor.name for factor in plan.factors]
-    whole = plan.variance(y, names)
+def _on_grid(plan: Grid, y: np.ndarray, table: list[tuple[str, str, str]]) -> np.ndarray:
+    names, count = [factor.name for factor in plan.factors], len(y)
+
+    def part(of: Sequence[str]) -> float:
+        """Mean covariance of two repetitions, over the factors ``of``: what is left of their sum's variance without each one's own."""
+        if count == 1:
+            return plan.variance(y[0], of)
+        return (plan.variance(y.sum(axis=0), of) - sum(plan.variance(row, of) for row in y)) / (count * (count - 1))
+
+    whole = part(names)
     if not whole > 0.0:
-        raise ValueError("the outcome is the same in every run: there is no variance to share out")
-    one = {name: plan.variance(y, [name]) for name in names}
+        raise ValueError("the outcome is the same in every run, or differs by chance alone: there is no variance to share out")
+    one = {name: part([name]) for name in names}
     found = []
     for kind, a, b in table:
         if kind == "first":
-            part = one[a]
+            found.append(one[a])
         elif kind == "total":
-            part = whole - plan.variance(y, [name for name in names if name != a])
+            found.append(whole - part([name for name in names if name != a]))
         else:
-            part = plan.variance(y, [a, b]) - one[a] - one[b]
-        found.append(part / whole)
-    return found
+            found.append(part([a, b]) - one[a] - one[b])
+    return np.array(found) / whole
 
 
 def strongest_pair(table: pd.DataFrame) -> pd.Series:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import perpkit as pk
-from perpkit import changes, experiment, sensitivity, sizing
+from perpkit import changes, experiment, sizing
 from perpkit.experiment import Comparison
 from perpkit.strata import Strata, reweighted, tail_strata
 
@@ -144,23 +144,6 @@ def test_batches_do_not_change_a_weekend(monkeypatch):
     assert float(parts["weight"].sum()) == pytest.approx(1.0)
     found = experiment.compare(whole, some, "exhausted", "5", "1")
     assert found.value <= 0.0 and found.n == 64
-
-
-def test_the_screen_runs_what_the_rows_say(monkeypatch):
-    monkeypatch.setattr(experiment, "population", lambda cap, **options: pk.Accounts.sample(200, max_leverage=cap))
-    case = experiment.base_case()
-    monkeypatch.setattr(experiment, "base_case", lambda: type(case)(case.machine, case.accounts, SHORT, case.gaps))
-    factors = [sensitivity.Factor("weight", 0.0, 1.0), sensitivity.Factor("hours", levels=(2.0, 3.0)), sensitivity.Factor("reference", levels=experiment.REFERENCES)]
-    plan = sensitivity.grid(factors, nodes=2)
-    some = strata(16)
-    table = experiment.screen(plan, some, rng=3)
-    for k in (0, 5, len(plan.shares) - 1):
-        row = experiment.setting(**plan.rows()[k])
-        run = pk.ensemble(row.machine, row.accounts, row.closure, some.gaps, rng=3)
-        for name in table:
-            assert table[name][k] == pytest.approx(float(run[name].values[0] @ some.weights), abs=1e-15)
-    with pytest.raises(ValueError, match="reference is one of"):
-        experiment.setting(reference="tea leaves")
 
 
 def test_changes_are_single_and_halve_on_fresh_weekends():
