@@ -228,14 +228,14 @@ def search(
 ) -> Found:
     """The cheapest single changes of :func:`candidates` that halve the chance of a breach on the weekends ``seen``, tried again on ``fresh`` ones.
 
-    The search asks for a halving by one standard error, and runs without deleveraging, which changes no breach but what is liquidated after
-    one. The finals run the machine as it is, on the shocks of ``rng + 1``, and ask for five.
+    The search asks for a halving by one standard error, the finals, on the shocks of ``rng + 1``, for five. All run without deleveraging: it
+    changes no breach, only what is liquidated after one, so what a change saves there is at its upper end.
     """
-    tried = candidates(machine, accounts)
-    plain = [replace(change, machine=without_adl(change.machine)) for change in tried]
-    table = evaluate(plain, without_adl(machine), accounts, closure, seen, rng, prices, errors=1.0)
+    plain = without_adl(machine)
+    tried = [replace(change, machine=without_adl(change.machine)) for change in candidates(machine, accounts)]
+    table = evaluate(tried, plain, accounts, closure, seen, rng, prices, errors=1.0)
     first = cheapest(table).index[:finalists]
     if not len(first):
         return Found(table, table.iloc[:0])
-    again = evaluate([tried[k] for k in first], machine, accounts, closure, fresh, rng + 1, prices)
+    again = evaluate([tried[k] for k in first], plain, accounts, closure, fresh, rng + 1, prices)
     return Found(table, again.sort_values("cost", kind="stable").reset_index(drop=True))
