@@ -119,7 +119,7 @@ def test_no_attack_beats_the_printed_frontier(ratio, band):
     """Neither the optimiser's best plan nor 150 schedules at random, of one push or two, earn more than the closed form allows."""
     there = machine(ratio, band)
     bound = profit_bound(there, PEOPLE, 0.25 * INTEREST)
-    best = best_attack(there, PEOPLE, CLOSURE, 0.25 * INTEREST)
+    best = best_attack(there, PEOPLE, CLOSURE, 0.25 * INTEREST, "twap", rounds=20)
     stage, rng = Rehearsal(there, PEOPLE, CLOSURE), np.random.default_rng(3)
     most = max(stage.profit(random_orders(rng)) for _ in range(150))
     assert max(best.profit, most) <= bound
