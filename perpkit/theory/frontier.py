@@ -119,14 +119,13 @@ def harvest_frontier(depth, held, forced):
 def harvest_bound(depth, held, forced):
     """Most that any number of pushes against longs can earn in a linear book that refills at any rate, USD: ``held forced / D``.
 
-    Every forced dollar moves the price by ``1 / D`` and at most ``held`` rides on it. For a trader who is never long, ends flat and pays
-    no less than fair funding; parameters of :func:`harvest_frontier`.
+    Every forced dollar moves the price by ``1 / D`` and at most ``held`` rides on it. For a trader who is never long, ends flat and
+    receives no funding; parameters of :func:`harvest_frontier`.
 
-    Let w be the log distance below fair value, m what he is short in shares over ``D / price``, ``h = held / D``, ``z = e^w - m`` (the
-    inverse price were he to buy back now) and G his profit then, over D. Orders of his own change neither z nor G; the rest is
-    ``dG = (m / z)(dw_forced - refill w dt)`` and ``dz = (z + m)(dw_forced - refill w dt)``. With ``c(z) = z - 1 - ln z`` for z below 1 and 0
-    above, refill never raises ``G + c``, a forced sale raises it by at most ``h dw_forced``, and c is 0 at the start and not negative at
-    the end. Derived for this project.
+    Let w be the log distance below fair value, m what he is short in shares over ``D / price``, A the cash he has taken over D, and
+    ``z = e^w - m``. Take ``J = A - w + (z - 1 if z < 1 else ln z)``: 0 at the start, and at least A when he is flat. His own orders move A
+    with w and m with ``e^w``, so they leave J alone. Refill lowers it, by ``e^w - 1`` or ``m / z`` times ``refill w``, signs agreeing. A
+    forced sale dw raises it by ``(e^w - 1) dw`` or ``(m / z) dw``, either way at most ``m dw``. Derived for this project.
     """
     thick, size, sold = _harvest_numbers(depth, held, forced)
     return plain(size * sold / thick)

@@ -202,7 +202,10 @@ def pushed(moves, held):
     w = m = earned = 0.0
     for kind, amount in [*moves, ("trade", 0.0)]:
         if kind == "trade":
-            after = np.log(np.exp(w) + amount * held - m)
+            depth_left = np.exp(w) + amount * held - m
+            if depth_left <= 0.0:
+                return -np.inf  # a short above D, in shares, that a refilled book cannot cover at any price
+            after = np.log(depth_left)
             earned, w, m = earned + after - w, after, amount * held
         else:
             w = w * amount if kind == "refill" else w + amount
@@ -214,7 +217,7 @@ def test_no_rhythm_of_pushes_beats_the_bound():
     rng = np.random.default_rng(11)
     draws = {"trade": lambda: rng.uniform(), "refill": lambda: rng.uniform(0.0, 1.0), "forced": lambda: rng.exponential(0.2)}
     for _ in range(10_000):
-        held = rng.choice([0.05, 0.3, 0.9])
+        held = rng.choice([0.05, 0.3, 0.9, 2.0])
         moves = [(kind, draws[kind]()) for kind in rng.choice(list(draws), 12)]
         forced = sum(amount for kind, amount in moves if kind == "forced")
         assert pushed(moves, held) <= harvest_bound(1.0, held, forced) + 1e-12
