@@ -78,7 +78,7 @@ def conditions(law: Law) -> dict[str, Condition]:
         return replace(held, machines=four(book=replace(book, **fields)))
 
     thin, deep = base.DEPTH_OVER_INTEREST
-    fast, slow = base.REFILL_HALF_LIFE
+    fast = base.REFILL_HALF_LIFE[0]
     return {
         "as held": held,
         "last five years": replace(held, law=studies.recent_law(base.SYMBOL)),
@@ -89,9 +89,9 @@ def conditions(law: Law) -> dict[str, Condition]:
         "earnings night, 17.5 h": replace(held, law=predictive(base.SYMBOL, "t", kind="earnings"), closure=lasting(17.5, kind="earnings")),
         "closed book thin": standing(closed=thin),
         "closed book deep": standing(closed=deep),
+        "both books at twice": standing(closed=2.0, opened=2.0),
         "both books deep": standing(closed=deep, opened=deep),
         "impact gone in 5 min": standing(half_life=fast),
-        "impact gone in 8 h": standing(half_life=slow),
         "cap of 5x": replace(held, machines=four(max_leverage=5.0), accounts=people(5.0)),
         "cap of 20x": replace(held, machines=four(max_leverage=20.0), accounts=people(20.0)),
         "leverage near 25x": replace(held, machines=four(max_leverage=50.0), accounts=people(50.0, 25.0)),
