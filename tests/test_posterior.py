@@ -146,7 +146,7 @@ def test_the_volatility_model_foresees_better_and_the_normal_worse(tesla):
 def test_ranks_are_uniform_and_a_wrong_model_is_caught():
     """Simulation-based calibration at the level 0.001, Bonferroni over parameters; gaps a third too wide must fail."""
     tight = priors.StudentT(priors.Gamma(8.0, 2.0), priors.Normal(0.0, 0.01), priors.LogNormal(0.01, 0.5))
-    right = posterior.rank_test(posterior.rank_statistics("t", 100, 60, np.random.default_rng(4), prior=tight))
+    right = posterior.rank_test(posterior.rank_statistics("t", 60, 60, np.random.default_rng(4), prior=tight))
     assert right["p"].min() * len(right) > 0.001
     wrong = posterior.rank_test(posterior.rank_statistics("t", 60, 60, np.random.default_rng(4), prior=tight, distort=lambda g: 1.5 * g))
     assert wrong["p"].min() * len(wrong) < 0.001
@@ -155,7 +155,7 @@ def test_ranks_are_uniform_and_a_wrong_model_is_caught():
 @pytest.mark.parametrize("law", ["skew-t", "tempered-t"])
 def test_ranks_are_uniform_from_the_priors_as_they_stand(law):
     """The same under the default prior, whose draws lie far apart, for the two laws with a ridge. Level 0.001, Bonferroni."""
-    test = posterior.rank_test(posterior.rank_statistics(law, 100, 60, np.random.default_rng(4)))
+    test = posterior.rank_test(posterior.rank_statistics(law, 60, 60, np.random.default_rng(4)))
     assert test["p"].min() * len(test) > 0.001
 
 
