@@ -189,8 +189,10 @@ class Flow:
         weight = 1.0 - math.exp(-min(update, rule.cap * self.tau) / self.tau) ** pace.updates if self.tau < math.inf else 0.0
         lowest, highest = ((1.0 - rule.step) ** pace.updates, (1.0 + rule.step) ** pace.updates) if rule.step < 1.0 else (0.0, math.inf)
 
+        smaller, larger = (min, max) if isinstance(price, float) else (np.minimum, np.maximum)
+
         def beyond(oracle):
-            return np.where(bid > oracle, bid - oracle, np.where(ask < oracle, ask - oracle, 0.0))
+            return larger(bid - oracle, 0.0) + smaller(ask - oracle, 0.0)
 
         average = sampled
         for _ in range(count):
@@ -202,7 +204,7 @@ class Flow:
                 pulled = weight * (price - oracle)
             else:
                 pulled = 0.0 * oracle
-            oracle = np.minimum(np.maximum(oracle + pulled, oracle * lowest), oracle * highest)
+            oracle = smaller(larger(oracle + pulled, oracle * lowest), oracle * highest)
             average = average + pace.hours * ((bid + ask) / 2.0 / oracle - 1.0 if funding.premium == "impact-mid" else beyond(oracle) / oracle)
         pull = np.clip(funding.interest_8h - average, -funding.clamp_8h, funding.clamp_8h)
         rate = np.clip(funding.multiplier * (average + pull) / 8.0, -funding.cap_per_hour, funding.cap_per_hour)
@@ -220,7 +222,7 @@ class Flow:
     def price(self, oracle: float, value: float, sampled: float, step: int) -> float:
         hour = step // self.counts[0]
         left = self.counts[hour] - (step - hour * self.counts[0])
-        share = self.shares[hour]
+        oracle, value, sampled, share = float(oracle), float(value), float(sampled), self.shares[hour]
         return optimize.brentq(
             lambda price: price - oracle - share * (float(self.worth(price, oracle, value, sampled, left, hour)) - oracle),
             0.0, 4.0 * max(oracle, value), xtol=1e-12, rtol=1e-15,
