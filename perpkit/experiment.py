@@ -82,7 +82,7 @@ def weekends(
     for at in range(0, len(names), BATCH):
         some = {name: machines[name] for name in names[at : at + BATCH]}
         held = {name: accounts[name] for name in some} if isinstance(accounts, Mapping) else accounts
-        parts.append(ensemble(some, held, closure, strata.gaps, rng=rng, block=2, outcomes=outcomes))
+        parts.append(ensemble(some, held, closure, strata.gaps, rng=rng, block=1, outcomes=outcomes))
     # A pool's own outcomes are nan for a machine that has none.
     joined = xr.concat(parts, "machine", join="exact", data_vars="minimal" if len(parts) == 1 else "all", coords="minimal", compat="override")
     return joined.assign_coords(weight=("weekend", strata.weights))

@@ -51,7 +51,7 @@ def breaches(
     if int(paths) != paths or paths < 1:
         raise ValueError(f"paths is how often each weekend is run, 1 or more; got {paths!r}")
     plain = {name: without_adl(machine) for name, machine in machines.items()}
-    run = ensemble(plain, accounts, closure, gaps, n=int(paths) * len(gaps), rng=rng, block=2, outcomes=["exhausted"])
+    run = ensemble(plain, accounts, closure, gaps, n=int(paths) * len(gaps), rng=rng, block=1, outcomes=["exhausted"])
     values = run["exhausted"].values.reshape(len(plain), int(paths), len(gaps))
     return xr.DataArray(values, {"machine": list(plain), "gap": ("weekend", np.asarray(gaps, dtype=float))}, ("machine", "path", "weekend"), "breach")
 
