@@ -1,26 +1,64 @@
 """Replay: every weekend on record through every machine, and whether there were as many breaches as the law foresees.
 
-A weekend's gap is known, its path is not: each is run several times, with news and noise drawn anew. The law of the gap was fitted to the same
-weekends, so a count outside its interval says that the law is wrong where breaches happen, and a count inside says no more than that it
-is not.
+A weekend's gap is known, its path is not: each is run several times, with news and noise drawn anew. A law fitted to the same weekends that
+foresees another count is wrong where breaches happen; one that foresees the count may still be no forecast, so :func:`held_out_law` is fitted
+to earlier weekends only.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from perpkit._volatility import with_history
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.compare import who_pays
 from perpkit.ensemble import ensemble
+from perpkit.gaps import empirical
 from perpkit.machine import Machine, replace
 from perpkit.pool import Pool
 from perpkit.sizing import WEEKENDS_A_YEAR, without_adl
 from perpkit.strata import Strata
+
+if TYPE_CHECKING:
+    from perpkit.predictive import Predictive
+
+
+def held_out_law(symbol: str, split: str, law: str = "skew-t", nights: bool = True, n: int = 200, seed: int = 7) -> Predictive:
+    """Law of an average weekend from ``split`` on, fitted to the weekends before it.
+
+    Parameters
+    ----------
+    symbol : a stock of ``closures.csv``.
+    split : the first day that is foreseen, such as ``"2018-01-01"``.
+    law : a name in ``priors.LAWS``.
+    nights : over the volatility of the nights before each weekend, mixed over 12 quantiles of what was known on the Fridays that are foreseen;
+        otherwise all weekends are taken to be alike.
+    n : posterior draws.
+    seed : of the posterior.
+
+    Raises
+    ------
+    ValueError
+        As :func:`perpkit.posterior.posteriors`.
+    """
+    from perpkit.posterior import posteriors  # its samplers take a while to load
+
+    last = pd.Timestamp(split) - pd.Timedelta(days=1)
+    options = {"volatility": "nights"} if nights else {}
+    post = posteriors([symbol], [law], seed, end=f"{last:%Y-%m-%d}", **options)[symbol, law]
+    levels = None
+    if nights:
+        _, known = with_history(symbol, "weekend", split, None, None, "nights")
+        levels = np.quantile(known, (np.arange(12) + 0.5) / 12)
+    return dataclasses.replace(post.predictive(n, volatility=levels), record=empirical(symbol).record)
+
 
 def closure_of(gaps: np.ndarray, closure: Closure) -> Closure:
     """The closure with news and noise of a stock whose log gaps these are: their standard deviation is the value's."""

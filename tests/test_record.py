@@ -35,6 +35,17 @@ def test_the_value_moves_as_the_record_does():
     assert record.closure_of(pk.gaps.empirical("TSLA").gaps, SHORT).value.sd == pytest.approx(pk.base.value().sd)
 
 
+def test_a_law_is_held_out_from_what_it_foresees():
+    """Fitted to the weekends before the split only, and mixed over the volatility of those after it: calmer years foresee a calmer law."""
+    plain, nights = (record.held_out_law("TSLA", "2018-01-01", nights=known, n=50) for known in (False, True))
+    post = pk.posterior.posteriors(["TSLA"], ["skew-t"], 7, end="2017-12-31")["TSLA", "skew-t"]
+    x = np.linspace(-0.1, 0.1, 5)
+    np.testing.assert_allclose(plain.logpdf(x), post.predictive(50).logpdf(x))
+    assert plain.record == nights.record == pk.gaps.empirical("TSLA").record and post.sample.dates[-1] < pd.Timestamp("2018-01-01")
+    assert len(nights) == 50 and nights.parameters[0].shape == (50, 12)
+    assert 1.0 - nights.cdf(0.06) > 1.0 - plain.cdf(0.06)
+
+
 def test_a_tally_sets_what_was_seen_beside_what_was_foreseen():
     """Breaches that are the large gaps of the record, where the law has as many, and a machine that is never breached."""
     predictive, gaps = pk.gaps.posterior("TSLA", "t").predictive(100), pk.gaps.empirical("TSLA").gaps
