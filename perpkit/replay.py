@@ -1,8 +1,8 @@
 """Replay: every weekend on record through every machine, and whether there were as many breaches as the law foresees.
 
 A weekend's gap is known, its path is not: each is run several times, with news and noise drawn anew. A law fitted to the same weekends that
-foresees another count is wrong where breaches happen; one that foresees the count may still be no forecast, so :func:`held_out_law` is fitted
-to earlier weekends only.
+foresees another count is wrong where breaches happen; one that foresees the count may still be no forecast, so those of :func:`held_out_laws` are
+fitted to earlier weekends only.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from perpkit.predictive import Predictive
 
 
-def held_out_law(symbol: str, split: str, law: str = "skew-t", nights: bool = True, n: int = 200, seed: int = 7) -> Predictive:
-    """Law of an average weekend from ``split`` on, fitted to the weekends before it.
+def held_out_laws(
+    symbols: Sequence[str], split: str, law: str = "skew-t", nights: bool = True, n: int = 200, seed: int = 7
+) -> dict[str, Predictive]:
+    """Law of an average weekend of each stock from ``split`` on, fitted to the weekends before it.
 
     Parameters
     ----------
-    symbol : a stock of ``closures.csv``.
+    symbols : stocks of ``closures.csv``.
     split : the first day that is foreseen, such as ``"2018-01-01"``.
     law : a name in ``priors.LAWS``.
     nights : over the volatility of the nights before each weekend, mixed over 12 quantiles of what was known on the Fridays that are foreseen;
@@ -52,12 +54,15 @@ def held_out_law(symbol: str, split: str, law: str = "skew-t", nights: bool = Tr
 
     last = pd.Timestamp(split) - pd.Timedelta(days=1)
     options = {"volatility": "nights"} if nights else {}
-    post = posteriors([symbol], [law], seed, end=f"{last:%Y-%m-%d}", **options)[symbol, law]
-    levels = None
-    if nights:
-        _, known = with_history(symbol, "weekend", split, None, None, "nights")
-        levels = np.quantile(known, (np.arange(12) + 0.5) / 12)
-    return dataclasses.replace(post.predictive(n, volatility=levels), record=empirical(symbol).record)
+    fitted = posteriors(symbols, [law], seed, end=f"{last:%Y-%m-%d}", **options)
+    found = {}
+    for symbol in symbols:
+        levels = None
+        if nights:
+            _, known = with_history(symbol, "weekend", split, None, None, "nights")
+            levels = np.quantile(known, (np.arange(12) + 0.5) / 12)
+        found[symbol] = dataclasses.replace(fitted[symbol, law].predictive(n, volatility=levels), record=empirical(symbol).record)
+    return found
 
 
 def closure_of(gaps: np.ndarray, closure: Closure) -> Closure:

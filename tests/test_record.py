@@ -37,7 +37,7 @@ def test_the_value_moves_as_the_record_does():
 
 def test_a_law_is_held_out_from_what_it_foresees():
     """Fitted to the weekends before the split only, and mixed over the volatility of those after it: calmer years foresee a calmer law."""
-    plain, nights = (record.held_out_law("TSLA", "2018-01-01", nights=known, n=50) for known in (False, True))
+    plain, nights = (record.held_out_laws(["TSLA"], "2018-01-01", nights=known, n=50)["TSLA"] for known in (False, True))
     post = pk.posterior.posteriors(["TSLA"], ["skew-t"], 7, end="2017-12-31")["TSLA", "skew-t"]
     x = np.linspace(-0.1, 0.1, 5)
     np.testing.assert_allclose(plain.logpdf(x), post.predictive(50).logpdf(x))
