@@ -81,8 +81,8 @@ def conditions(law: Law) -> dict[str, Condition]:
     fast = base.REFILL_HALF_LIFE[0]
     return {
         "as held": held,
-        "last five years": replace(held, law=studies.recent_law(base.SYMBOL)),
-        "Student-t": replace(held, law=predictive(base.SYMBOL, "t")),
+        "law of the last five years": replace(held, law=studies.recent_law(base.SYMBOL)),
+        "Student-t law": replace(held, law=predictive(base.SYMBOL, "t")),
         "NVDA": replace(held, law=predictive("NVDA", "tempered-t"), closure=lasting(held.closure.hours, "NVDA")),
         "cash hours, 65.5 h": replace(held, closure=lasting(65.5)),
         "holiday, 72 h": replace(held, closure=lasting(72.0)),

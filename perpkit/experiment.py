@@ -150,7 +150,7 @@ def setting(
     cap : market's maximum leverage; maintenance is half of its initial margin, and the population is cut there.
     insurance : share of open interest.
     hours : length of the closure. The law of the gap does not change with it.
-    case : what is held; :func:`perpkit.base.base_case` by default.
+    case : what is held; :func:`perpkit.venues.base_case` by default.
 
     Raises
     ------
