@@ -161,7 +161,7 @@ def evaluate(
 
     Returns
     -------
-    DataFrame, one row a change in the order given: ``knob``, ``to``, ``steps``; ``before`` and ``after``, the chance of a breach; ``se`` of ``after - before / 2``,
+    DataFrame, one row a change in the order given: ``knob``, ``to``, ``steps``; ``before`` and ``after``, the chance of a breach, each with its ``_se``; ``se`` of ``after - before / 2``,
     and ``halved``, whether that is at most 0 by ``errors`` of them; ``premature``, the change in what is liquidated
     for nothing a weekend; ``fund``, ``away`` and ``posted``, the last times the share of the week that the closure lasts; ``cost`` of all four
     by ``prices``, a share of open interest a year.
@@ -178,9 +178,10 @@ def evaluate(
         half = strata.mean(after - breached / 2.0)
         premature = strata.mean(now * kept - early).value
         halved = before.value > 0.0 and half.value <= -errors * half.se
-        what = (change.knob, change.to, change.steps, before.value, strata.mean(after).value, half.se, halved, premature)
+        later = strata.mean(after)
+        what = (change.knob, change.to, change.steps, before.value, before.se, later.value, later.se, half.se, halved, premature)
         rows.append((*what, change.fund, change.away, change.posted * closure.hours / 168.0))
-    columns = ["knob", "to", "steps", "before", "after", "se", "halved", "premature", "fund", "away", "posted"]
+    columns = ["knob", "to", "steps", "before", "before_se", "after", "after_se", "se", "halved", "premature", "fund", "away", "posted"]
     return priced(pd.DataFrame(rows, columns=columns), prices)
 
 
