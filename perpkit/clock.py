@@ -41,6 +41,7 @@ class Closure:
     def __post_init__(self) -> None:
         for name in ("hours", "closed_step_s", "update_s", "reopen_minutes"):
             positive(name, getattr(self, name), "a duration")
+            object.__setattr__(self, name, float(getattr(self, name)))  # 48 and 48.0 are one closure, also to a digest
         _whole("closed_step_s", self.closed_step_s, "update_s", self.update_s)
         _whole("one hour", 3600.0, "closed_step_s", self.closed_step_s)
         _whole("hours (in seconds)", self.hours * 3600.0, "closed_step_s", self.closed_step_s)

@@ -93,8 +93,9 @@ def ensemble(
     -------
     xarray.Dataset
         One variable an outcome (per unit of open interest unless its ``units`` says otherwise), dims (machine, weekend), coordinate
-        ``gap``. Attributes: ``seed``, ``sampling``, ``distinct`` (number of different gaps) and ``record``, the worst and best gap on
-        record, from which ``estimate`` takes standard error and tail share.
+        ``gap``. Attributes, from which ``estimate`` takes standard error and tail share: ``seed``; ``closure``, a digest of it;
+        ``sampling``; ``cycle``, the number of weekends after which the gaps begin again, the length of an array; and, for a law that has
+        one, ``record``, the worst and best gap on record.
 
     Raises
     ------
@@ -152,8 +153,9 @@ def ensemble(
     finally:
         if own:
             pool.shutdown(cancel_futures=True)
-    distinct = count if isinstance(gaps, GapLaw) else np.size(gaps)
-    return _label(result, list(by_name), kept, drawn, seed, sampling, record, distinct)
+    attrs = {"seed": str(seed), "closure": digest(closure), "sampling": sampling}
+    attrs["cycle"] = count if isinstance(gaps, GapLaw) else min(np.size(gaps), count)
+    return _label(result, list(by_name), kept, drawn, attrs | ({"record": list(record)} if record else {}))
 
 
 def _in_flight(pool: Executor, room: int, jobs: Iterable[tuple[int, np.ndarray]], *common) -> Iterator[tuple[int, np.ndarray]]:
@@ -231,7 +233,7 @@ def _gaps(gaps, n: int | None, seed: int, sampling: str) -> tuple[np.ndarray, st
     if bad.size:
         raise ValueError(f"gaps are finite log returns; entry {bad[0]} is {drawn[bad[0]]!r}")
     count = len(drawn) if n is None else int(n)
-    return np.resize(drawn, count), "given", (float(drawn.min()), float(drawn.max()))
+    return np.resize(drawn, count), "given", None
 
 
 _UNITS = {
@@ -244,13 +246,10 @@ _UNITS = {
 }
 
 
-def _label(result, names, outcomes, gaps, seed, sampling, record, distinct) -> xr.Dataset:
+def _label(result, names, outcomes, gaps, attrs) -> xr.Dataset:
     data = {
-        name: (("machine", "weekend"), result[:, :, j], {"units": _UNITS.get(name, "share of open interest")})
+        name: (("machine", "weekend"), result[:, :, j], {"units": _UNITS.get(name, "share of open interest")} | attrs)
         for j, name in enumerate(outcomes)
     }
-    attrs = {"seed": str(seed), "sampling": sampling, "distinct": min(distinct, len(gaps))} | ({"record": list(record)} if record else {})
-    for variable in data.values():
-        variable[2].update(attrs)
     coords = {"machine": names, "weekend": np.arange(len(gaps)), "gap": ("weekend", gaps, {"units": "log return"})}
     return xr.Dataset(data, coords=coords, attrs=attrs)

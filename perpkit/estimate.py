@@ -16,7 +16,7 @@ SORTED = ("stratified", "sobol")
 @dataclass(frozen=True)
 class Estimate:
     """``value``, its standard error ``se``, the number of weekends ``n``, and ``tail_share``: the part of the value from weekends with a
-    gap beyond the worst or best on record (nan when the record is unknown)."""
+    gap beyond the worst or best on record (nan when the record is unknown, as that of gaps given as an array is)."""
 
     value: float
     se: float
@@ -24,22 +24,22 @@ class Estimate:
     tail_share: float
 
     def __str__(self) -> str:
-        return f"{self.value:.4g} ± {self.se:.2g} (n = {self.n}, {self.tail_share:.0%} beyond the record)"
+        return f"{self.value:.4g} ± {self.se:.2g} (n = {self.n}{_beyond(self.tail_share)})"
 
 
 def estimate(outcome: xr.DataArray, minus: xr.DataArray | None = None) -> Estimate:
     """Mean of an outcome over weekends; with ``minus``, of the paired difference of two machines.
 
-    The standard error is the usual one for independent gaps. For gaps given as an array and gone through several times, the runs of one gap
-    are averaged first: the error is that of the distinct weekends as a sample, shocks included, and ``n`` is their number (one gap run many
-    times keeps the error of its runs). For stratified and Sobol gaps it is the successive-difference estimator, ``sum (x[i+1] - x[i])**2 / (2 n (n -
-    1))``: one draw a stratum leaves no spread within a stratum, and neighbours differ little in the gap, so it errs on the safe side.
-    Outcomes that are nan (no event) are left out.
+    The standard error is the usual one for independent gaps. Gaps given as an array and gone through more than once are clusters: the error
+    is that of the array's entries as a sample of weekends, shocks included, and ``n`` is their number (one gap run many times keeps the error
+    of its runs). For stratified and Sobol gaps it is the successive-difference estimator, ``sum (x[i+1] - x[i])**2 / (2 n (n - 1))``: one
+    draw a stratum leaves no spread within a stratum, and neighbours differ little in the gap, so it errs on the safe side. Outcomes that are
+    nan (no event) are left out.
 
     Parameters
     ----------
     outcome : one outcome of one machine over ``weekend``, as ``ens["shortfall"].sel(machine="today")``.
-    minus : the same outcome of another machine of the same ensemble.
+    minus : the same outcome of another machine of the same ensemble, or of another ensemble on the same seed, closure and gaps.
 
     Raises
     ------
@@ -49,21 +49,18 @@ def estimate(outcome: xr.DataArray, minus: xr.DataArray | None = None) -> Estima
     if outcome.dims != ("weekend",):
         raise ValueError(f"outcome has dims {outcome.dims}; select one machine first, as ens['shortfall'].sel(machine='today')")
     if minus is not None:
-        same = minus.dims == outcome.dims and minus.sizes == outcome.sizes and minus.attrs.get("seed") == outcome.attrs.get("seed")
-        if not same:
-            raise ValueError("minus must come from the same ensemble as outcome: a paired difference needs common shocks")
+        _check_paired(outcome, minus)
     x = outcome.values if minus is None else outcome.values - minus.values
     keep = np.isfinite(x)
-    share = _tail_share(outcome, x[keep], keep)
-    distinct = int(outcome.attrs.get("distinct", len(x)))
-    if 1 < distinct < len(x) and len(x) % distinct == 0 and keep.all():
-        x = x.reshape(-1, distinct).mean(axis=0)
-    else:
-        x = x[keep]
-    n = len(x)
+    cycle = int(outcome.attrs.get("cycle", 1))
+    weekend = outcome["weekend"].values[keep]
+    sample = np.unique(weekend % cycle if cycle > 1 else weekend, return_inverse=True)[1]
+    n = int(sample.max(initial=-1)) + 1
     if n < 2:
         raise ValueError(f"an estimate needs at least two weekends with a value; {n} of {len(keep)} have one")
-    return Estimate(float(x.mean()), _se(x, outcome.attrs.get("sampling") in SORTED and keep.all()), n, share)
+    share = _tail_share(outcome, x[keep], keep)
+    in_strata = outcome.attrs.get("sampling") in SORTED and keep.all()
+    return Estimate(float(x[keep].mean()), _se_in_strata(x) if in_strata else _se(x[keep], sample), n, share)
 
 
 class Members(Protocol):
@@ -91,7 +88,7 @@ class Credible:
     draws: np.ndarray = field(repr=False)
 
     def __str__(self) -> str:
-        return f"{self.value:.4g}, {self.level:.0%} interval {self.low:.4g} to {self.high:.4g} ({self.tail_share:.0%} beyond the record)"
+        return f"{self.value:.4g} ({self.level:.0%} interval {self.low:.4g} to {self.high:.4g}{_beyond(self.tail_share)})"
 
 
 def credible(outcome: xr.DataArray, law: Members, level: float = 0.9, minus: xr.DataArray | None = None) -> Credible:
@@ -130,10 +127,31 @@ def credible(outcome: xr.DataArray, law: Members, level: float = 0.9, minus: xr.
     return Credible(mean.value, mean.se, mean.n, mean.tail_share, float(low), float(high), level, draws)
 
 
-def _se(x: np.ndarray, in_strata: bool) -> float:
+def _beyond(share: float) -> str:
+    return "" if math.isnan(share) else f", {share:.0%} beyond the record"
+
+
+def _se_in_strata(x: np.ndarray) -> float:
     n = len(x)
-    variance = (np.diff(x) ** 2).sum() / (2.0 * (n - 1)) if in_strata else x.var(ddof=1)
-    return math.sqrt(variance / n)
+    return math.sqrt((np.diff(x) ** 2).sum() / (2.0 * n * (n - 1)))
+
+
+def _se(x: np.ndarray, sample: np.ndarray) -> float:
+    """Standard error of the mean of ``x`` in clusters, numbered from 0 in ``sample``: clusters of one give the usual one, clusters of equal
+    size that of their means."""
+    off = np.bincount(sample, x - x.mean())
+    return math.sqrt(len(off) / (len(off) - 1.0) * (off**2).sum()) / len(x)
+
+
+def _check_paired(outcome: xr.DataArray, minus: xr.DataArray) -> None:
+    """Seed, closure and gaps make the shocks."""
+    if minus.dims != outcome.dims or minus.sizes != outcome.sizes:
+        raise ValueError(f"minus has {dict(minus.sizes)} and outcome {dict(outcome.sizes)}; a paired difference needs the same weekends")
+    other = [name for name in ("seed", "closure") if minus.attrs.get(name) != outcome.attrs.get(name)]
+    gaps = [x["gap"].values if "gap" in x.coords else None for x in (outcome, minus)]
+    other += [] if np.array_equal(*gaps) and np.array_equal(outcome["weekend"], minus["weekend"]) else ["gaps"]
+    if other:
+        raise ValueError(f"minus must come from the same ensemble as outcome: a paired difference needs common shocks; {', '.join(other)} differ")
 
 
 def _check_drawn(gap: np.ndarray, law: Members, sampling: str | None) -> None:

@@ -39,7 +39,7 @@ def drawn(law, n=4096, sampling="stratified", seed=1):
     """An outcome ``(L - 5 %)+`` of ``n`` gaps of ``law``, labelled as an ensemble labels it."""
     strata = (np.arange(n) + np.random.default_rng(seed).random(n)) / n
     gap = law.quantile(strata)
-    attrs = {"sampling": sampling, "record": list(law.record), "distinct": n, "seed": "1"}
+    attrs = {"sampling": sampling, "record": list(law.record), "cycle": n, "seed": "1"}
     return xr.DataArray(
         np.maximum(-np.expm1(gap) - 0.05, 0.0), dims="weekend", coords={"weekend": np.arange(n), "gap": ("weekend", gap)}, attrs=attrs, name="shortfall"
     )
@@ -85,3 +85,56 @@ def test_sobol_gaps_have_the_error_of_strata():
     strata, sobol = drawn(law), drawn(law, sampling="sobol")
     independent = drawn(law, sampling="independent")
     assert pk.estimate(strata).se == pk.estimate(sobol).se < 0.1 * pk.estimate(independent).se
+
+
+SAMPLE = np.array([-0.2, -0.15, -0.1, -0.05] + [0.03 * k for k in range(16)])
+
+
+@pytest.fixture(scope="module")
+def again():
+    """Twenty weekends gone through fifty times and one more."""
+    return pk.ensemble(pk.base_case().machine, pk.Accounts.sample(100, rng=1), pk.Closure(1.0, reopen_minutes=5), SAMPLE, n=1001, rng=1)
+
+
+def test_a_sample_gone_through_again_stays_a_sample(again):
+    x = again["shortfall"].isel(machine=0)
+    found, whole = pk.estimate(x), pk.estimate(x.isel(weekend=slice(1000)))
+    assert found.n == whole.n == 20 and found.value == float(x.mean())
+    assert whole.se == pytest.approx(x.values[:1000].reshape(-1, 20).mean(axis=0).std(ddof=1) / 20**0.5, rel=1e-12)
+    assert found.se == pytest.approx(whole.se, rel=0.05)
+
+
+def test_clusters_of_unequal_size_cover():
+    """Ten gaps of 3 to 8 runs, some without a value, whose runs agree in most: 1,000 such samples against the spread of their means."""
+    rng = np.random.default_rng(2)
+    own, noise = rng.standard_normal((1000, 10)), 0.3 * rng.standard_normal((1000, 80))
+    x = np.tile(own, 8) + noise
+    x[:, rng.random(80) < 0.3] = np.nan
+    found = [pk.estimate(xr.DataArray(row, dims="weekend", attrs={"sampling": "given", "cycle": 10})) for row in x]
+    assert {e.n for e in found} == {10}
+    values = np.array([e.value for e in found])
+    assert values == pytest.approx(np.nanmean(x, axis=1))
+    assert np.mean([e.se**2 for e in found]) == pytest.approx(values.var(), rel=0.15)
+    alone = pk.estimate(xr.DataArray(x[0], dims="weekend", attrs={"cycle": 1}))
+    assert alone.n == np.isfinite(x[0]).sum() and alone.se == pytest.approx(np.nanstd(x[0], ddof=1) / alone.n**0.5)
+
+
+def test_an_array_has_no_record(again):
+    found = pk.estimate(again["shortfall"].isel(machine=0))
+    assert np.isnan(found.tail_share) and "record" not in str(found)
+
+
+def test_a_pair_of_different_shocks_is_refused(again):
+    machine, accounts = pk.base_case().machine, pk.Accounts.sample(100, rng=1)
+
+    def other(hours=1, gaps=SAMPLE, rng=1):
+        ens = pk.ensemble(machine, accounts, pk.Closure(hours, reopen_minutes=5), gaps, n=40, rng=rng)
+        return ens["shortfall"].isel(machine=0)
+
+    x = again["shortfall"].isel(machine=0, weekend=slice(40))
+    assert pk.estimate(x, minus=other()).value == 0.0
+    for minus, what in ((other(rng=2), "seed"), (other(hours=2.0), "closure"), (other(gaps=SAMPLE / 2), "gaps"), (x.drop_vars("gap"), "gaps")):
+        with pytest.raises(ValueError, match=f"common shocks; {what} differ"):
+            pk.estimate(x, minus=minus)
+    with pytest.raises(ValueError, match="the same weekends"):
+        pk.estimate(x, minus=x[:-1])

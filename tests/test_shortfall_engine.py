@@ -189,7 +189,7 @@ def test_each_sampling_is_unbiased(pair, sampling):
     assert runs[0].attrs["sampling"] == runs[0]["shortfall_long"].attrs["sampling"] == sampling
     ordered = (np.diff(runs[0]["gap"].values) >= 0.0).all()
     assert ordered == (sampling != "independent")
-    assert runs[0].attrs["record"] == list(law.record) and runs[0].attrs["distinct"] == 4096
+    assert runs[0].attrs["record"] == list(law.record) and runs[0].attrs["cycle"] == 4096
 
 
 def test_strata_and_sobol_points_beat_plain_draws(pair):
