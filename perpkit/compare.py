@@ -29,18 +29,19 @@ of June 2025, when its vault was the counterparty."""
 GROUPS = {
     "losers": (), "winners": ("adl", "capped", "frozen"), "makers": ("makers",), "vault or LP fund": ("backstop",), "insurance": ("insurance",),
     "pool owners": ("junior", "senior", "hedge"), "everybody": ("socialised",), "venue": ("protocol", "operator", "venue", "informed"),
+    "attacker": ("attacker",),
 }  # fmt: skip
 """Pockets that are drawn as one. Losers and winners are the two sides of the market, told by the sign of the gap."""
 AXES = {
     "closed market": ("halted", "limits only", "by the clock", "open"),
     "oracle closed": ("none", "frozen", "own book", "dead zone", "last trade", "decaying", "elsewhere"),
-    "mark": ("oracle", "median", "impact", "last", "basis"),
+    "mark": ("oracle", "median", "impact", "last", "basis", "mid", "blend", "own rule"),
     "band": ("none", "last print", "ratchet", "oracle"),
     "funding closed": ("none", "damped", "full", "carry"),
     "leverage closed": ("as held", "cut", "margin raised"),
     "reopening": ("first print", "at once", "50 bp", "1 %"),
     "stands behind": ("none found", "vault", "LP fund", "one pool", "junior", "junior, hedge"),
-    "last resort": ("queue", "crossing", "the pool", "gain cap", "winners cut"),
+    "last resort": ("queue", "crossing", "pro-rata", "none", "the pool", "gain cap", "winners cut"),
 }
 """Axes of the regime map, and the variants on each; an axis of a pool has the nearest. "Damped" is funding times a factor below one, "carry"
 what a position pays to a pool and not to the other side."""
@@ -126,10 +127,19 @@ def who_pays(ens: xr.Dataset, gap: float) -> pd.DataFrame:
     -------
     DataFrame, one row a machine: a column for each group of ``GROUPS``, which sum to zero, and ``se``, the standard error of the losers'
     entry.
+
+    Raises
+    ------
+    ValueError
+        If the ensemble has no weekend of that gap.
     """
     full = abs(math.expm1(gap))
     losing, winning = ("longs", "shorts") if gap < 0 else ("shorts", "longs")
-    kept = ens.isel(weekend=np.isclose(ens["gap"].values, gap))
+    same = np.isclose(ens["gap"].values, gap)
+    if not same.any():
+        held = np.unique(ens["gap"].values)
+        raise ValueError(f"no weekend of this ensemble has a log gap of {gap!r}; the nearest is {held[np.abs(held - gap).argmin()]:.6g}")
+    kept = ens.isel(weekend=same)
     held = {p: kept[p] for p in EVERY_POCKET if p in kept} | ({"venue": kept["venue"]} if "venue" in kept else {})
     moves = {p: x.mean("weekend").to_series() for p, x in held.items()}
     table = pd.DataFrame({group: sum((moves[p] for p in pockets if p in moves), start=0.0 * moves["longs"]) for group, pockets in GROUPS.items()})
@@ -185,7 +195,7 @@ def _book_regime(machine: Machine) -> dict[str, str]:
     }  # fmt: skip
     marks = {
         mark.ORACLE: "oracle", mark.MEDIAN: "median", mark.LOCAL_MEDIAN: "median", mark.IMPACT_MEDIAN: "impact", mark.LAST_MEDIAN: "last",
-        mark.BASIS: "basis",
+        mark.BASIS: "basis", mark.MID: "mid", mark.BLEND: "blend", mark.CUSTOM: "own rule",
     }  # fmt: skip
     bands = "none" if math.isinf(band.width) else "oracle" if band.follows else "ratchet" if band.resets else "last print"
     halted = kind == oracle.NONE
@@ -198,7 +208,7 @@ def _book_regime(machine: Machine) -> dict[str, str]:
         "leverage closed": "as held",
         "reopening": "at once" if math.isinf(min(step, machine.mark_step)) else "1 %" if min(step, machine.mark_step) > 0.0075 else "50 bp",
         "stands behind": "LP fund" if machine.backstop.guarded else "vault" if machine.backstop.capacity > 0.0 else "none found",
-        "last resort": "crossing" if machine.adl == "crossing" else "queue",
+        "last resort": machine.adl,
     }
 
 

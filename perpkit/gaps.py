@@ -107,7 +107,7 @@ def fit(
 def _tail(losses: np.ndarray, count: int, name: str) -> Tail:
     """Tail of the ``count`` largest of the ordered ``losses`` over the next one."""
     threshold = losses[-count - 1]
-    return fit_tail(losses[-count:] - threshold, threshold, name)
+    return fit_tail(losses[len(losses) - count :] - threshold, threshold, name)
 
 
 def pit(law: Law | Sequence[Law], gaps: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:

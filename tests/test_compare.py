@@ -5,13 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from perpkit import compare, studies
+from perpkit import compare, mark, studies, waterfall
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.engine import simulate
 from perpkit.ensemble import ensemble
 from perpkit.gaps import empirical
 from perpkit.machine import Machine, replace
+from perpkit.mark import Mark
+from perpkit.orders import Orders
 from perpkit.pool import Pool
 from perpkit.venues import base_case, venue, venues
 
@@ -37,6 +39,15 @@ def test_departures_sum_to_zero_and_count_every_pocket(several):
     rows = ens.isel(weekend=np.isclose(ens["gap"].values, FALL))
     assert fall.loc["book", "losers"] == pytest.approx(float(rows["longs"].sel(machine="book").mean()) + 0.12, abs=1e-12)
     assert fall.loc["pool", "pool owners"] == pytest.approx(float((rows["junior"] + rows["senior"] + rows["hedge"]).sel(machine="pool").mean()), abs=1e-15)
+
+
+def test_an_attacker_is_a_group_and_a_gap_that_was_not_run_is_named(several):
+    made, people, ens = several
+    pushed = ensemble(made["book"], people["book"], Closure(6.0), [FALL], n=4, orders=Orders(hours=(1.0,), notional=(-1e6,)))
+    table = compare.who_pays(pushed, FALL)
+    assert abs(table["attacker"].iloc[0]) > 1e-5 and abs(table[list(compare.GROUPS)].sum(axis=1).iloc[0]) < 1e-12
+    with pytest.raises(ValueError, match="no weekend of this ensemble has a log gap of 0.05; the nearest is"):
+        compare.who_pays(ens, 0.05)
 
 
 def test_holders_of_the_losing_side_sum_to_one(several):
@@ -76,6 +87,18 @@ def test_every_preset_has_a_place_on_every_axis():
     assert compare.regime(venue("trade-xyz"))["funding closed"] == "damped" and compare.regime(venue("qfex"))["funding closed"] == "none"
     assert compare.regime(venue("lighter"))["stands behind"] == "LP fund" and compare.regime(venue("ostium"))["leverage closed"] == "cut"
     assert compare.regime(venue("gmx-v2"))["last resort"] == "winners cut" and compare.regime(venue("synthetix-v3"))["last resort"] == "the pool"
+
+
+def timid(quotes, oracle, state, params):
+    return oracle
+
+
+def test_every_rule_of_a_book_has_a_place():
+    rules = [Mark(code, function=timid if code == mark.CUSTOM else None) for code in range(len(mark.NAMES))]
+    places = [compare.regime(Machine(mark=rule)) for rule in rules] + [compare.regime(Machine(adl=adl)) for adl in waterfall.ADL]
+    assert all(place[axis] in variants for place in places for axis, variants in compare.AXES.items())
+    assert [compare.regime(Machine(adl=adl))["last resort"] for adl in waterfall.ADL] == list(waterfall.ADL)
+    assert len({compare.regime(Machine(mark=rule))["mark"] for rule in rules}) == len(compare.AXES["mark"])
 
 
 def test_a_place_without_a_source_is_known_as_such():

@@ -430,6 +430,7 @@ RNG = np.random.default_rng(0)
         (lambda law: gaps.empirical("SPY", "earnings"), "no earnings gap of 'SPY' opened from the first to the last date"),
         (lambda law: gaps.empirical("TSLA", start="2027-01-01"), "no weekend gap of 'TSLA' opened from 2027-01-01"),
         (lambda law: gaps.empirical("TSLA", end="soon"), "end: 'soon' is no date"),
+        (lambda law: gaps.fit("TSLA", law="gpd", tail=1e-5), "has 0 gaps beyond its threshold, and a tail needs 10; raise tail"),
         (lambda law: gaps.fit("TSLA", law="cauchy"), "no law 'cauchy'; choose one of 't', 'normal', 'skew-t', 'laplace', 'kou', 'tempered-t', 'gpd'"),
         (lambda law: gaps.fit("TSLA", start="2020-03-09", end="2020-03-09"), r"TSLA weekend has no gaps that differ \(1 in all\)"),
         (lambda law: gaps.Parametric("mine", stats.norm), "dist is a frozen scipy.stats distribution"),
