@@ -62,7 +62,8 @@ def expected_shortfall(law, level, side: str = "long", of: str = "log"):
         point = float(law.ppf(1.0 - mass) if (sign > 0) == (of == "log") else law.ppf(mass))
         quantile = (-sign * np.expm1(point)) if of == "log" else sign * point
     else:
-        quantile = float(np.quantile(_losses(law, sign, of), mass))
+        # A loss of the sample itself: between two of them the sum below is no mean.
+        quantile = float(np.quantile(_losses(law, sign, of), mass, method="inverted_cdf"))
     if quantile < 0:
         raise ValueError(f"level {mass:g} is a gain, not a loss, under this law; raise the level")
     return plain(quantile + np.asarray(shortfall(law, quantile, side, of)) / (1.0 - mass))

@@ -1,7 +1,7 @@
 """Expected loss beyond a buffer (catalogue 16, 17; traps 1 and 2)."""
 
 import csv
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 from scipy.integrate import quad
 
+from perpkit.gaps import empirical
 from perpkit.theory import (
     expected_shortfall,
     gpd_shortfall,
@@ -192,6 +193,10 @@ def test_expected_shortfall(fits, gaps):  # catalogue 16
     assert value == pytest.approx(quad(lambda p: stats.t.isf(p, df, -loc, scale), 0, 0.01)[0] / 0.01, rel=1e-6)
     assert expected_shortfall(stats.t(df, -loc, scale), 0.99, of="loss") == pytest.approx(value, rel=1e-10)
     assert expected_shortfall(gaps["TSLA"], 0.99) == pytest.approx(0.108, abs=2e-3)
+    assert expected_shortfall(np.linspace(0.1, 1.0, 10), 0.95, of="loss") == pytest.approx(1.0, rel=1e-12)  # no mean is above the worst
+    assert expected_shortfall(np.linspace(0.1, 1.0, 10), 0.75, of="loss") == pytest.approx((1.0 + 0.9 + 0.8 / 2) / 2.5, rel=1e-12)
+    for level, side in product((0.9, 0.99, 0.995), ("long", "short")):
+        assert expected_shortfall(gaps["TSLA"], level, side) == pytest.approx(empirical("TSLA").expected_shortfall(level, side), rel=1e-12)
     log = expected_shortfall(fits["TSLA"], 0.99)
     assert log == pytest.approx(quad(lambda p: -np.expm1(fits["TSLA"].ppf(p)), 0, 0.01)[0] / 0.01, rel=1e-6)
 
