@@ -186,7 +186,7 @@ class Rehearsal:
     """One weekend without noise or news, prepared once and run under schedule after schedule: what an optimiser calls."""
 
     def __init__(self, machine: Machine, accounts: Accounts, closure: Closure) -> None:
-        check(machine, accounts)
+        check(machine, accounts, closure)
         self.machine, self.accounts, self.closure = quiet(machine), accounts, replace(closure, value=STILL)
         self._tables = Tables(self.machine, accounts, self.closure)
         drawn = draw(1, 0, 1, np.zeros(1), self.closure)._replace(proxy=np.zeros((1, self.closure.closed_steps)))

@@ -114,7 +114,7 @@ class Tables:
     payers = _PAYER
 
     @staticmethod
-    def check(machine: Machine, accounts: Accounts) -> None:
+    def check(machine: Machine, accounts: Accounts, closure: Closure) -> None:
         """Raise ``ValueError`` if an account could not have been opened, or would be below maintenance before anything happens."""
         _check_margin(machine, accounts)
 
@@ -179,12 +179,12 @@ def engine_of(machine) -> type:
     raise ValueError(f"machine is a perpkit {' or '.join(kind.__name__ for kind in ENGINES)}; got {machine!r}")
 
 
-def check(machine, accounts: Accounts) -> None:
-    """Raise ``ValueError`` if machine and accounts do not fit, before anything runs."""
+def check(machine, accounts: Accounts, closure: Closure) -> None:
+    """Raise ``ValueError`` if machine, accounts and closure do not fit, before anything runs."""
     engine = engine_of(machine)
     if not isinstance(accounts, Accounts):
         raise ValueError(f"accounts is a perpkit Accounts; got {accounts!r}")
-    engine.check(machine, accounts)
+    engine.check(machine, accounts, closure)
 
 
 def prepare(machine, accounts: Accounts, closure: Closure, orders: Orders | None, misprints: Sequence[Misprint]):
@@ -373,11 +373,12 @@ def simulate(
     -------
     Run
         ``path``: Dataset over ``time`` (hours since the close, at the end of each step, the first row the close itself): V, P, O, M, impact
-        prices and fund in USD, f per hour, ``liquidated``, ``phantom`` (negative equity hidden in open accounts) and ``phantom_size`` (what
-        those accounts hold) as shares of open interest, ``funding_paid`` by a long share in USD, ``attacker_size`` (shares) and
-        ``attacker_cash`` (USD) held by the trader from outside. ``events``: time (h), kind, side (of an order, long is a purchase),
-        accounts, size (shares), price (USD), loss (USD), generation (updates with forced orders in a row before this one), payer.
-        ``ledger``: USD by pocket, sum 0. ``outcome``: one row of :data:`OUTCOMES`.
+        prices and fund in USD (of a pool, what is left of the tranche that loses first, or of all without one), f per hour, ``liquidated``,
+        ``phantom`` (negative equity hidden in open accounts) and ``phantom_size`` (what those accounts hold) as shares of open interest,
+        ``funding_paid`` by a long share in USD, ``attacker_size`` (shares) and ``attacker_cash`` (USD) held by the trader from outside.
+        ``events``: time (h), kind, side (of an order, long is a purchase), accounts, size (shares), price (USD), loss (USD), generation
+        (updates with forced orders in a row before this one), payer. ``ledger``: USD by pocket, sum 0. ``outcome``: one row of
+        :data:`OUTCOMES`.
 
     Raises
     ------
@@ -394,7 +395,7 @@ def simulate(
         raise ValueError(f"weekend counts from 0; got {weekend!r}")
     seed = as_seed(rng)
     chunk, place = divmod(weekend, CHUNK)
-    check(machine, accounts)
+    check(machine, accounts, closure)
     tables = prepare(machine, accounts, closure, orders, misprints)
     shocks = draw(seed, chunk, place + 1, np.full(place + 1, float(gap)), closure, proxy=reads_proxy(machine))
     last = Shocks(*(np.ascontiguousarray(x[-1:]) for x in shocks))

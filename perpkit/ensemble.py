@@ -20,7 +20,7 @@ from tqdm import tqdm
 from perpkit import kernel
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
-from perpkit.engine import CHUNK, as_seed, check, draw, engine_of, prepare, reads_proxy, verify
+from perpkit.engine import CHUNK, ENGINES, as_seed, check, draw, engine_of, prepare, reads_proxy, verify
 from perpkit.ledger import EVENT_FIELDS
 from perpkit.machine import Machine
 from perpkit.orders import Misprint, Orders
@@ -82,7 +82,8 @@ def ensemble(
         points, ``n`` a power of two; both in order, lowest first. Or ``"independent"``.
     block : chunks of 64 weekends in one task.
     progress : show a bar.
-    outcomes : which to keep; by default all that these machines have. All of a billion weekends are 200 GB a machine.
+    outcomes : which to keep; by default all that these machines have. What only another architecture has is 0 for a machine. All of a billion
+        weekends are 200 GB a machine.
     store : a folder for finished blocks. If it holds some of this run, only the others are run: a run that was killed loses the blocks in
         flight. Give larger blocks than the default, of some seconds each. Results are those of an uninterrupted run, bit for bit.
     tasks : most blocks handed to the executor at a time; by default four for each core of this machine. A cluster wants twice its cores.
@@ -119,7 +120,7 @@ def ensemble(
         raise ValueError(f"orders are named {sorted(orders)}, machines {sorted(by_name)}; use the same names")
     outside = {name: (orders[name] if isinstance(orders, Mapping) else orders, tuple(misprints)) for name in by_name}
     for name, machine in by_name.items():
-        check(machine, holders[name])
+        check(machine, holders[name], closure)
         if any(outside[name]):
             prepare(machine, holders[name], closure, *outside[name])
     for name, number, what in (("block", block, "a number of chunks"), ("tasks", tasks, "a number of blocks")):
@@ -199,7 +200,10 @@ def _block(source: str, machines, closure: Closure, seed: int, outcomes: Sequenc
 
 def _columns(machines: Iterable, outcomes: Sequence[str] | None) -> tuple[str, ...]:
     """The outcomes to keep, in the engine's order: those of the book, which every architecture has, and then any that only another one has."""
-    every = tuple(dict.fromkeys(name for machine in machines for name in engine_of(machine).outcomes))
+    engines = [engine_of(machine) for machine in machines]
+    if outcomes is not None:
+        engines += ENGINES.values()
+    every = tuple(dict.fromkeys(name for engine in engines for name in engine.outcomes))
     if outcomes is None:
         return every
     wanted = {outcomes} if isinstance(outcomes, str) else set(outcomes)

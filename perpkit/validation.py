@@ -284,8 +284,9 @@ def pool_and_book(n: int, rng: int) -> dict[str, float]:
     margin = 0.025
     book = Machine(mark=Mid(), book=_STILL, funding=_QUIET, margin=Margin(20.0, margin), adl="none")
     pool = Pool(feed=Feed("live", 0.0, 0.0), margin=PoolMargin(20.0, maintenance=margin))
-    people, closure = Accounts.sample(200, rng, leverage_median=8.0), Closure(3.0, value=Value(sd=0.05, open_vol=0.02))
-    gaps = 0.06 * np.random.default_rng(rng).standard_normal(n)
+    of_people, of_gaps = np.random.default_rng(rng).spawn(2)
+    people, closure = Accounts.sample(200, of_people, leverage_median=8.0), Closure(3.0, value=Value(sd=0.05, open_vol=0.02))
+    gaps = 0.06 * of_gaps.standard_normal(n)
     found = ensemble({"book": book, "pool": pool}, people, closure, gaps, rng=rng)
     compared = ("longs", "shorts", "shortfall", "premature", "liquidated_closed", "liquidated_open", "phantom")
     apart = {name: float(abs(found[name].sel(machine="book") - found[name].sel(machine="pool")).max()) for name in compared}

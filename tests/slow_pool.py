@@ -252,8 +252,8 @@ class Weekend:
 
     def watch(self, price: float, hours: float) -> None:
         t = self.machine.tranches
-        first = t.junior * self.interest if t.junior > 0.0 else self.pool_value
-        if math.isnan(self.exhausted_at) and self.result_of_pool(price) < -first - DUST * self.interest:
+        result, first = self.result_of_pool(price) + DUST * self.interest, t.junior * self.interest
+        if math.isnan(self.exhausted_at) and result < 0.0 and (self.junior(result) <= -first if first else result < -self.pool_value):
             self.exhausted_at = hours
 
     # What a print closes

@@ -154,6 +154,18 @@ def test_the_twin_notices_a_wrong_rule(name):
     raise AssertionError("150 weekends are the same with another rule")
 
 
+def test_gaps_and_sizes_of_the_validation_page_are_drawn_apart(monkeypatch):
+    seen = {}
+
+    def caught(machines, people, closure, gaps, rng):
+        seen.update(sizes=np.log(people.size[:100]), gaps=gaps)
+        return pk.ensemble(machines, people, closure, gaps, rng=rng)
+
+    monkeypatch.setattr(validation, "ensemble", caught)
+    validation.pool_and_book(100, 4)
+    assert abs(np.corrcoef(seen["sizes"], seen["gaps"])[0, 1]) < 0.3
+
+
 def test_the_validation_pages_measures():
     found = validation.pool_and_book(64, 4)
     assert found.pop("liquidated") > 0.05
@@ -312,6 +324,35 @@ def test_the_pool_pays_what_the_loser_cannot():
     assert [shared["junior"], shared["senior"]] == pytest.approx([-3.25, -1.75])
     poor = outcome(pk.Pool(feed=SHUT, tranches=pool.Tranches(0.004, 0.008)), twins(), -0.12)
     assert [poor["junior"], poor["senior"], poor["socialised"], poor["shorts"]] == pytest.approx([-1.0, -2.0, -2.0, 30.0])
+
+
+@pytest.mark.parametrize(("junior", "senior", "split", "breached"), [
+    (0.016, 1.0, None, 1.0), (0.016, 1.0, 0.65, 0.0), (0.0129, 1.0, 0.65, 1.0), (0.0131, 1.0, 0.65, 0.0),
+    (0.016, 0.002, 0.65, 1.0), (0.016, 0.0041, 0.65, 0.0), (0.001, 0.02, 0.0, 0.0), (0.0, 0.021, 0.65, 0.0), (0.0, 0.019, 0.65, 1.0),
+])  # fmt: skip
+def test_a_breach_empties_the_tranche_that_loses_first(junior, senior, split, breached):
+    """The pool loses 0.02 of open interest; with a split, a breach is a junior without anything left and more asked of it."""
+    got = outcome(pk.Pool(feed=SHUT, tranches=pool.Tranches(junior, senior, split)), twins(), -0.12)
+    assert got["exhausted"] == breached
+    assert breached == 0.0 or (got["junior"] if junior else got["senior"]) == pytest.approx(-250.0 * (junior or senior))
+
+
+@pytest.mark.parametrize(("tranches", "start", "end"), [
+    (pool.Tranches(0.05, 1.0), 12.5, 7.5), (pool.Tranches(0.016, 1.0), 4.0, 0.0), (pool.Tranches(0.0, 0.5), 125.0, 120.0),
+    (pool.Tranches(0.5, 0.5, 0.65), 125.0, 121.75), (pool.Tranches(0.0, 0.01), 2.5, 0.0),
+])  # fmt: skip
+def test_the_path_shows_what_is_left_of_the_first_tranche(tranches, start, end):
+    """The pool loses 5 USD at the first print."""
+    fund = pk.simulate(pk.Pool(feed=SHUT, tranches=tranches), twins(), AT_ONCE, gap=math.log1p(-0.12), rng=1).path["fund"].values
+    assert (fund[0], fund[-1]) == pytest.approx((start, end)) and (fund >= 0.0).all()
+
+
+@pytest.mark.parametrize("delay", [3.0, 5.0])
+def test_a_delay_as_long_as_the_window_is_refused(delay):
+    late = pk.Pool(feed=pk.replace(SHUT, delay_minutes=delay))
+    for run in (lambda: pk.simulate(late, twins(), AT_ONCE, gap=-0.1), lambda: pk.ensemble(late, twins(), AT_ONCE, [-0.1])):
+        with pytest.raises(ValueError, match="give a longer reopen_minutes"):
+            run()
 
 
 @pytest.mark.parametrize(("move", "pool_gets"), [(-0.12, -5.0), (0.12, 0.0)])

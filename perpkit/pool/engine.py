@@ -16,7 +16,7 @@ from perpkit.pool import exits, kernel
 from perpkit.pool.ledger import EVERY_POCKET
 from perpkit.pool.machine import Pool
 from perpkit.pool.parts import FEEDS, LIVE, PERP
-from perpkit.pool.rules import rules_of
+from perpkit.pool.rules import rules_of, steps
 from perpkit.value import value_path
 
 
@@ -43,8 +43,14 @@ class PoolTables:
         self._paths = np.empty((2, CHUNK, closure.closed_steps + closure.open_steps))
 
     @staticmethod
-    def check(machine: Pool, accounts: Accounts) -> None:
-        """Raise ``ValueError`` if an account is past a limit of the pool before anything happens."""
+    def check(machine: Pool, accounts: Accounts, closure: Closure) -> None:
+        """Raise ``ValueError`` if an account is past a limit of the pool before anything happens, or the window ends before anything may."""
+        delay = machine.feed.delay_minutes
+        if steps(delay, closure) >= closure.open_steps:
+            raise ValueError(
+                f"nothing executes within {delay:g} min of the reopening (delay_minutes), and the window ends after {closure.reopen_minutes:g}: "
+                "give a longer reopen_minutes"
+            )
         held = overnight(machine, accounts)
         equity = held.collateral + held.side * held.size * (held.price - held.entry)
         needed = held.size * (machine.margin.cushion_per_share(held) + machine.margin.maintenance * held.price)
@@ -82,7 +88,7 @@ class PoolTables:
         """The state at the close by the names of ``perpkit.kernel.TRACE``; what is not named is 0."""
         price, half = self.rules.price, self.rules.half_spread_closed
         quotes = {"impact_bid": price * math.exp(-half), "impact_ask": price * math.exp(half)}
-        return dict.fromkeys(("V", "P", "O", "M"), price) | quotes | {"fund": self.rules.junior}
+        return dict.fromkeys(("V", "P", "O", "M"), price) | quotes | {"fund": self.rules.junior or self.rules.pool_value}
 
 
 ENGINES[Pool] = PoolTables

@@ -40,6 +40,7 @@ from perpkit.pool.ledger import (
     TIMED,
     TOUCHED,
     charge_carry,
+    divide,
     imbalance,
     open_pool,
     pool_result,
@@ -94,9 +95,8 @@ def _walk(k: int, stop: int, oracle, value, low: float, high: float, v_low: floa
 
 @compiled
 def _watch_tranche(st, rules, price: float, hours: float) -> None:
-    """Note when the tranche that loses first (the whole pool, without one) could no longer cover the pool's loss."""
-    first = rules.junior if rules.junior > 0.0 else rules.pool_value
-    if st[BREACHED] == 0.0 and pool_result(st, price) < -first - rules.dust:
+    """Note when the tranche that loses first (the whole pool, without one) could no longer cover its part of the pool's loss."""
+    if st[BREACHED] == 0.0 and pool_result(st, price) < -rules.first_loss - rules.dust:
         st[BREACHED], st[EXHAUSTED_AT] = 1.0, hours
 
 
@@ -298,7 +298,9 @@ def run_pool(
                 shown = here if acting else math.nan
                 row[0], row[1], row[2], row[3], row[4] = price * math.exp(v), shown, shown, shown, rate
                 row[5], row[6] = shown * math.exp(-half_spread), shown * math.exp(half_spread)
-                row[7], row[8] = _liquidated(st) * to_interest, rules.junior + min(pool_result(st, here), 0.0)
+                lost = divide(min(pool_result(st, here), 0.0), rules.junior, rules.pool_value - rules.junior, rules.split)
+                left = rules.junior + lost[0] if rules.junior > 0.0 else max(rules.pool_value + lost[1], 0.0)
+                row[7], row[8] = _liquidated(st) * to_interest, left
                 loss, size = hidden(accounts, keys, who, held, places, prefix, st, price * math.exp(v))
                 row[9], row[10], row[11], row[12] = loss * a_unit, size * to_interest, st[CARRY], imbalance(st, price)
 

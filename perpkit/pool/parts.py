@@ -201,6 +201,13 @@ class Tranches:
         if self.split is not None:
             share("split", self.split, "the junior's share of the pool's result")
 
+    @property
+    def first_loss(self) -> float:
+        """Loss of the pool that empties the tranche that loses first, or the whole pool without one; a share of open interest. With a split the
+        junior is empty once its part of the loss is all it has, or the senior can take no more of its own."""
+        part = 1.0 if self.split is None else self.split
+        return min(self.junior / part if self.junior and part else math.inf, self.junior + self.senior)
+
 
 @dataclass(frozen=True)
 class Hedge:

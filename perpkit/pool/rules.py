@@ -54,6 +54,7 @@ class Rules(NamedTuple):
     guaranteed: float
     pool_value: float
     junior: float
+    first_loss: float
     split: float
     hedge: float
     hedge_steps: float
@@ -81,7 +82,7 @@ def rules_of(machine: Pool, accounts: Accounts, closure: Closure) -> Rules:
         trigger_fill=feed.trigger == "fill",
         half_spread_open=feed.half_spread_open,
         half_spread_closed=feed.half_spread_closed,
-        delay_steps=_steps(feed.delay_minutes, closure),
+        delay_steps=steps(feed.delay_minutes, closure),
         maintenance_open=machine.margin.maintenance,
         maintenance_closed=shut.maintenance,
         forfeits=machine.margin.forfeits,
@@ -115,9 +116,10 @@ def rules_of(machine: Pool, accounts: Accounts, closure: Closure) -> Rules:
         guaranteed=machine.stop is not None and machine.stop.guaranteed,
         pool_value=pool_value,
         junior=tranches.junior * interest,
+        first_loss=tranches.first_loss * interest,
         split=-1.0 if tranches.split is None else tranches.split,
         hedge=hedge.share,
-        hedge_steps=_steps(hedge.delay_minutes, closure),
+        hedge_steps=steps(hedge.delay_minutes, closure),
         daily=payouts.daily,
         adl_above=payouts.adl_above,
         adl_to=payouts.adl_to,
@@ -130,6 +132,6 @@ def rules_of(machine: Pool, accounts: Accounts, closure: Closure) -> Rules:
     return Rules(**{name: float(number) for name, number in numbers.items()})
 
 
-def _steps(minutes: float, closure: Closure) -> int:
+def steps(minutes: float, closure: Closure) -> int:
     """Updates in a time after the reopening, rounded up."""
     return math.ceil(minutes * 60.0 / closure.update_s - 1e-9)
