@@ -62,7 +62,7 @@ from perpkit.report import Report
 from perpkit.sessions import closures
 from perpkit.swing import swing
 from perpkit.value import Value
-from perpkit.venues import BaseCase, base_case, rulebook, venue, venue_closure, venues
+from perpkit.venues import BaseCase, base_case, population, populations, rulebook, venue, venue_closure, venues
 from perpkit.waterfall import Backstop, Liquidation, limit_only, lp_fund, zero_price
 
 __version__ = "0.1.0"
@@ -74,6 +74,6 @@ __all__ = [
     "attack", "base", "base_case", "boundary", "cascade", "closures", "compare", "credible", "cut_leverage", "cut_size", "data",
     "decaying_oracle", "diagrams", "discovery", "drag", "ensemble", "episodes", "estimate", "frozen_oracle", "gaps", "impact_oracle",
     "last_oracle", "level_oracle", "limit_only", "lp_fund", "makers", "mark_rule", "no_band", "no_oracle", "oracle_band", "phase", "plots",
-    "pool", "proxy_oracle", "ratchet", "reduced", "reference", "replace", "rulebook", "runs", "simulate", "static_band", "studies",
-    "swing", "theory", "venue", "venue_closure", "venues", "zero_price",
+    "pool", "population", "populations", "proxy_oracle", "ratchet", "reduced", "reference", "replace", "rulebook", "runs", "simulate", "static_band",
+    "studies", "swing", "theory", "venue", "venue_closure", "venues", "zero_price",
 ]  # fmt: skip

@@ -15,14 +15,12 @@ import pandas as pd
 
 from perpkit import data, gaps, windows
 from perpkit.accounts import Accounts
-from perpkit.base import OPEN_INTEREST
 from perpkit.clock import Closure
 from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
 from perpkit.oracle import no_oracle
-from perpkit.studies import POPULATION_SEED, POPULATION_SIZE
-from perpkit.value import Value
-from perpkit.venues import base_case
+from perpkit.studies import POPULATION_SIZE
+from perpkit.venues import base_case, population
 
 GRADES = ("primary", "secondary", "inference")
 BASKET = ("AAPL", "ADBE", "AMZN", "CRM", "GOOGL", "META", "MSFT", "NFLX", "NVDA", "TSLA")
@@ -102,12 +100,9 @@ def margin_populations(used: float | None = None) -> dict[str, Accounts]:
     """The base population cut at each regime's cap; with ``used``, its median moved to that share of the cap, for traders who take what
     they are given."""
     return {
-        name: Accounts.sample(
-            POPULATION_SIZE, rng=POPULATION_SEED, max_leverage=row.max_leverage, open_interest=OPEN_INTEREST,
-            **({} if used is None else {"leverage_median": max(1.0, used * row.max_leverage)}),
-        )
+        name: population(row.max_leverage, POPULATION_SIZE, **({} if used is None else {"leverage_median": max(1.0, used * row.max_leverage)}))
         for name, row in regimes().iterrows()
-    }  # fmt: skip
+    }
 
 
 def exceedance(symbols: tuple[str, ...], kind: str, cushion: np.ndarray) -> np.ndarray:
@@ -124,8 +119,7 @@ def feeds(symbol: str = "TSLA") -> dict[str, Feed]:
 
 def closure(hours: float, law: gaps.Empirical) -> Closure:
     """The base case's closure, of another length and with the deviation of another law."""
-    case = base_case().closure
-    return replace(case, hours=hours, value=replace(case.value, sd=float(np.std(law.gaps))))
+    return replace(base_case().closure, hours=hours).of(law.gaps)
 
 
 def basket_gaps(names: tuple[str, ...] = BASKET) -> tuple[np.ndarray, np.ndarray]:

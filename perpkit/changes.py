@@ -66,21 +66,26 @@ def candidates(machine: Machine | Pool, accounts: Accounts) -> list[Change]:
 
 
 def _fund(machine, accounts: Accounts) -> Iterator[Change]:
-    held = buffer(machine)
+    held = owned = buffer(machine)
     what = "first tranche" if isinstance(machine, Pool) else "fund of providers" if machine.backstop.guarded else "insurance"
-    if isinstance(machine, Pool) and not machine.tranches.junior:
-        return
+    if isinstance(machine, Pool):
+        tranches = machine.tranches
+        if not tranches.junior:
+            return
+        if tranches.split is not None:
+            what, owned = "both tranches", tranches.junior + tranches.senior
     for k, times in enumerate((2.0, 5.0, 20.0), start=1):
         if 0.0 < times * held <= 1.0:
-            yield Change(what, f"{100 * times * held:g} %", k, with_buffer(machine, times * held), accounts, (times - 1.0) * held)
+            yield Change(what, f"{100 * times * held:g} %", k, with_buffer(machine, times * held), accounts, (times - 1.0) * owned)
 
 
 def _with_fund(machine, kept: float):
-    """The same fund in USD over an open interest of ``kept`` of what it was."""
+    """The same fund and vault in USD over an open interest of ``kept`` of what it was."""
     if isinstance(machine, Pool):
         held = machine.tranches
         return replace(machine, tranches=replace(held, junior=held.junior / kept, senior=held.senior / kept))
-    return replace(machine, insurance=min(machine.insurance / kept, 1.0))
+    vault = replace(machine.backstop, capacity=machine.backstop.capacity / kept, equity=machine.backstop.equity / kept)
+    return replace(machine, insurance=min(machine.insurance / kept, 1.0), backstop=vault)
 
 
 def _leverage(machine, accounts: Accounts) -> Iterator[Change]:

@@ -6,7 +6,7 @@ orders were forced is followed by a minute stepped at the update cadence, becaus
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -48,6 +48,10 @@ class Closure:
         _whole("reopen_minutes (in seconds)", self.reopen_minutes * 60.0, "update_s", self.update_s)
         if self.value.news_hours and max(self.value.news_hours) > self.hours:
             raise ValueError(f"news at {max(self.value.news_hours)!r} h falls after a closure of {self.hours!r} h; give earlier news_hours")
+
+    def of(self, gaps: np.ndarray) -> Closure:
+        """This closure with news and noise of a stock whose log gaps these are: their standard deviation is the value's."""
+        return replace(self, value=replace(self.value, sd=float(np.std(gaps, ddof=1))))
 
     @property
     def closed_steps(self) -> int:

@@ -82,12 +82,6 @@ def machines(chosen: dict[str, tuple], fund: float = base.INSURANCE) -> dict[str
     return made
 
 
-def populations(made: dict[str, Machine | Pool], n: int = 2_000, rng: int = 1) -> dict[str, Accounts]:
-    """The base population for each machine, cut at its leverage cap."""
-    by_cap = {cap: Accounts.sample(n, rng=rng, max_leverage=cap, open_interest=base.OPEN_INTEREST) for cap in {m.margin.max_leverage for m in made.values()}}
-    return {label: by_cap[m.margin.max_leverage] for label, m in made.items()}
-
-
 def counting_funding(made: dict[str, Machine | Pool]) -> dict[str, Machine | Pool]:
     """The same machines, with informed flow that counts the funding it would pay: it trades towards the closed-window price that funding
     leaves and not towards the value (``book.Book``, ``carry``). Nothing changes where there is no funding or no oracle."""

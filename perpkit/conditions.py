@@ -25,7 +25,7 @@ from perpkit.machine import Machine, replace
 from perpkit.mark import OracleMark
 from perpkit.pool import Pool
 from perpkit.strata import Strata, tail_strata
-from perpkit.venues import base_case
+from perpkit.venues import base_case, population
 
 DRAWS = 200
 """Posterior draws in a predictive law."""
@@ -53,22 +53,16 @@ class Condition:
     law: Law
 
 
-def people(max_leverage: float = 10.0, median: float = 3.7) -> Accounts:
-    """The base population around a median leverage, cut at a cap."""
-    return Accounts.sample(leverage_median=median, max_leverage=max_leverage, open_interest=base.OPEN_INTEREST)
-
-
 def conditions(law: Law) -> dict[str, Condition]:
     """What is held in the experiment, first, and then one thing at a time: the law of the gap, the closure, the books, leverage, the buffer, the
     balance of the positions. ``law`` is that of the first; each other law is a posterior's predictive one."""
-    held = Condition(four(), people(), base_case().closure, law)
+    held = Condition(four(), population(10.0), base_case().closure, law)
 
     def predictive(symbol: str, form: str, **options) -> Law:
         return gaps.posterior(symbol, form, **options).predictive(DRAWS)
 
     def lasting(hours: float, symbol: str = base.SYMBOL, kind: str = "weekend") -> Closure:
-        value = replace(held.closure.value, sd=float(gaps.empirical(symbol, kind=kind).gaps.std()))
-        return replace(held.closure, hours=hours, value=value)
+        return replace(held.closure, hours=hours).of(gaps.empirical(symbol, kind=kind).gaps)
 
     def standing(closed: float | None = None, opened: float | None = None, half_life: float | None = None) -> Condition:
         book = base.book()
@@ -92,9 +86,9 @@ def conditions(law: Law) -> dict[str, Condition]:
         "both books at twice": standing(closed=2.0, opened=2.0),
         "both books deep": standing(closed=deep, opened=deep),
         "impact gone in 5 min": standing(half_life=fast),
-        "cap of 5x": replace(held, machines=four(max_leverage=5.0), accounts=people(5.0)),
-        "cap of 20x": replace(held, machines=four(max_leverage=20.0), accounts=people(20.0)),
-        "leverage near 25x": replace(held, machines=four(max_leverage=50.0), accounts=people(50.0, 25.0)),
+        "cap of 5x": replace(held, machines=four(max_leverage=5.0), accounts=population(5.0)),
+        "cap of 20x": replace(held, machines=four(max_leverage=20.0), accounts=population(20.0)),
+        "leverage near 25x": replace(held, machines=four(max_leverage=50.0), accounts=population(50.0, leverage_median=25.0)),
         "buffer of 5 %": replace(held, machines=four(0.05)),
         "net long by 10 %": replace(held, accounts=lean(held.accounts, 0.1)),
     }

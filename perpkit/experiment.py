@@ -11,17 +11,16 @@ import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from os import cpu_count
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from perpkit import base
 from perpkit.accounts import Accounts
 from perpkit.band import no_band
 from perpkit.clock import Closure
+from perpkit.engine import engine_of
 from perpkit.ensemble import ensemble
 from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
@@ -29,7 +28,7 @@ from perpkit.mark import Blend
 from perpkit.oracle import Oracle, frozen_oracle, impact_oracle, proxy_oracle
 from perpkit.sensitivity import Design, Factor, Grid
 from perpkit.strata import Strata
-from perpkit.venues import BaseCase, base_case
+from perpkit.venues import BaseCase, base_case, population
 from perpkit.waterfall import Backstop
 
 BATCH = 16
@@ -79,11 +78,12 @@ def weekends(
         As :func:`perpkit.ensemble`.
     """
     names, parts = list(machines), []
+    if outcomes is None:  # of all, so that batches agree
+        outcomes = tuple(dict.fromkeys(name for machine in machines.values() for name in engine_of(machine).outcomes))
     for at in range(0, len(names), BATCH):
         some = {name: machines[name] for name in names[at : at + BATCH]}
         held = {name: accounts[name] for name in some} if isinstance(accounts, Mapping) else accounts
         parts.append(ensemble(some, held, closure, strata.gaps, rng=rng, block=1, outcomes=outcomes))
-    # A pool's own outcomes are nan for a machine that has none.
     joined = xr.concat(parts, "machine", join="exact", data_vars="minimal" if len(parts) == 1 else "all", coords="minimal", compat="override")
     return joined.assign_coords(weight=("weekend", strata.weights))
 
@@ -129,8 +129,8 @@ class Setting:
 def setting(
     weight: float = 0.5,
     reference: str = "average 0.5 h",
-    depth: float = 0.77,
-    half_life: float = 0.82,
+    depth: float = base.geometric_middle(*base.DEPTH_OVER_INTEREST),
+    half_life: float = base.geometric_middle(*base.REFILL_HALF_LIFE),
     open_depth: float = base.DEPTH_OPEN / base.OPEN_INTEREST,
     cap: float = 20.0,
     insurance: float = base.INSURANCE,
@@ -175,12 +175,6 @@ def _oracle(reference: str, step: float) -> Oracle:
     if kind == "frozen":
         return frozen_oracle(step)
     return proxy_oracle(float(rest[0]), step) if kind == "proxy" else impact_oracle(float(rest[0]), step=step)
-
-
-@lru_cache(maxsize=32)
-def population(cap: float, leverage_median: float = 3.7, n: int = 2_000) -> Accounts:
-    """The base population cut at a leverage; ``leverage_median`` of 25 is the stress of section 10 of the model's base case."""
-    return Accounts.sample(n, leverage_median=leverage_median, max_leverage=cap, open_interest=base.OPEN_INTEREST)
 
 
 def screen(plan: Design | Grid, strata: Strata, rng: int = 1) -> np.ndarray:

@@ -21,7 +21,7 @@ from perpkit.clock import Closure
 from perpkit.compare import who_pays
 from perpkit.ensemble import ensemble
 from perpkit.gaps import empirical
-from perpkit.machine import Machine, replace
+from perpkit.machine import Machine
 from perpkit.pool import Pool
 from perpkit.sizing import WEEKENDS_A_YEAR, without_adl
 from perpkit.strata import Strata
@@ -63,11 +63,6 @@ def held_out_laws(
             levels = np.quantile(known, (np.arange(12) + 0.5) / 12)
         found[symbol] = dataclasses.replace(fitted[symbol, law].predictive(n, volatility=levels), record=empirical(symbol).record)
     return found
-
-
-def closure_of(gaps: np.ndarray, closure: Closure) -> Closure:
-    """The closure with news and noise of a stock whose log gaps these are: their standard deviation is the value's."""
-    return replace(closure, value=replace(closure.value, sd=float(np.std(gaps, ddof=1))))
 
 
 def breaches(

@@ -16,12 +16,13 @@ import xarray as xr
 from perpkit._checks import not_negative, positive
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
-from perpkit.experiment import population, weekends
+from perpkit.experiment import weekends
 from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
 from perpkit.pool import Pool
 from perpkit.strata import Strata
 from perpkit.theory import cover
+from perpkit.venues import population
 
 WEEKENDS_A_YEAR = 365.25 / 7.0
 ENOUGH = 10.0
@@ -32,9 +33,12 @@ RUNGS = (0.0, 0.005, 0.02, 0.05, 0.1)
 
 def with_buffer(machine: Machine | Pool, size: float) -> Machine | Pool:
     """The machine with a buffer of ``size``, a share of open interest: its fund, its fund of liquidity providers, or its pool's first tranche
-    and all of a pool without one."""
+    and all of a pool without one. Tranches that share losses grow alike, until the first is empty at a loss of ``size``."""
     if isinstance(machine, Pool):
         held = machine.tranches
+        if held.split is not None:
+            times = size / held.first_loss
+            return replace(machine, tranches=replace(held, junior=times * held.junior, senior=times * held.senior))
         return replace(machine, tranches=replace(held, junior=size) if held.junior else replace(held, senior=size))
     if machine.backstop.guarded:
         return replace(machine, backstop=replace(machine.backstop, equity=size))
@@ -51,7 +55,7 @@ def bottomless(machine: Machine | Pool) -> Machine | Pool:
 def buffer(machine: Machine | Pool) -> float:
     """What is there to lose before others must, as a share of open interest: what :func:`with_buffer` sets."""
     if isinstance(machine, Pool):
-        return machine.tranches.junior or machine.tranches.senior
+        return machine.tranches.first_loss
     return machine.backstop.equity if machine.backstop.guarded else machine.insurance
 
 

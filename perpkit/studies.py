@@ -30,7 +30,7 @@ from perpkit.oracle import frozen_oracle, impact_oracle
 from perpkit.phase import REPEATS, cascade_wall, plane
 from perpkit.theory import LeverageLaw
 from perpkit.value import Value
-from perpkit.venues import base_case, venue
+from perpkit.venues import base_case, population, populations, venue
 from perpkit.waterfall import Backstop, Liquidation
 
 if TYPE_CHECKING:
@@ -52,15 +52,6 @@ def eras(market: str = "TSLA") -> dict[str, Machine]:
     step = machines["article"].oracle.step
     machines["frozen"] = replace(machines["article"], name="frozen", oracle=frozen_oracle(step=step))
     return machines
-
-
-def populations(machines: dict[str, Machine]) -> dict[str, Accounts]:
-    """The base population for each machine, truncated at that market's maximum leverage."""
-    by_cap: dict[float, Accounts] = {}
-    for machine in machines.values():
-        cap = machine.margin.max_leverage
-        by_cap.setdefault(cap, Accounts.sample(POPULATION_SIZE, rng=POPULATION_SEED, max_leverage=cap, open_interest=OPEN_INTEREST))
-    return {name: by_cap[machine.margin.max_leverage] for name, machine in machines.items()}
 
 
 def mark_rules(max_leverage: float = 10.0) -> dict[str, Machine]:
@@ -192,7 +183,7 @@ def slow_motion() -> tuple[Machine, Accounts, Closure, float]:
 def closed_limits(people: int = POPULATION_SIZE) -> dict[str, Accounts]:
     """The base population at 20x as a venue's Friday evening may leave it: leverage cut, by closing whoever holds more or by reducing him to
     the cap, or every position cut to a share."""
-    friday = Accounts.sample(people, rng=POPULATION_SEED, max_leverage=20.0, open_interest=OPEN_INTEREST)
+    friday = population(20.0, people)
 
     def kept(part: float) -> Accounts:
         return replace(friday, size=part * friday.size, collateral=part * friday.collateral)
@@ -212,7 +203,7 @@ def phase_plane(symbol: str = "TSLA", rng: int = 5, rough: bool = False) -> xr.D
     record. Closed steps of 5 minutes and 3 minutes of reopening, in which the clamped mark arrives. ``rough`` stops after the first round,
     the same for every cell: a seventh of the work, and colours on the walls that may be one off.
     """
-    accounts = Accounts.sample(2_000, rng=POPULATION_SEED, max_leverage=20.0, open_interest=OPEN_INTEREST)
+    accounts = population(20.0)
     closure = replace(base_case().closure, closed_step_s=300.0, reopen_minutes=3.0)
     record = gaps.empirical(symbol).gaps
     enough = {"least": REPEATS * record.size, "most": REPEATS * record.size} if rough else {}
@@ -235,7 +226,7 @@ def replay(symbol: str, repeats: int = 8, rng: int = 2026) -> xr.Dataset:
     bound.
     """
     machines, law = eras(symbol), gaps.empirical(symbol)
-    return ensemble(machines, populations(machines), base_case().closure, law.gaps, n=repeats * len(law), rng=rng)
+    return ensemble(machines, populations(machines, POPULATION_SIZE), base_case().closure, law.gaps, n=repeats * len(law), rng=rng)
 
 
 def recent_law(symbol: str, years: int = 5, seed: int = 7) -> Predictive:
@@ -261,7 +252,7 @@ def forecast(symbol: str, law: gaps.Law, n: int = 4096, rng: int = 2026) -> xr.D
     With a ``Predictive`` law :func:`perpkit.estimate.credible` gives every outcome its interval over the posterior.
     """
     machines = {name: machine for name, machine in eras(symbol).items() if name in ERAS}
-    return ensemble(machines, populations(machines), base_case().closure, law, n=n, rng=rng)
+    return ensemble(machines, populations(machines, POPULATION_SIZE), base_case().closure, law, n=n, rng=rng)
 
 
 def sunday(hour: float = 40.0) -> Closure:

@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from perpkit import _rulebook, base
+from perpkit import _rulebook
 from perpkit._rulebook import ASSUMED, Values
-from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.ensemble import GapLaw, ensemble
 from perpkit.estimate import estimate
-from perpkit.venues import build, rulebook, venue_closure
+from perpkit.venues import build, clock_of, populations, rulebook
 
 STANDS = "as it stands"
 
@@ -53,18 +52,11 @@ def swing(
         As :func:`perpkit.venues.venue`, and if an alternative gives no machine.
     """
     table = rulebook(name, market, asof)
-    closure = venue_closure(name, market, asof)
     values = _rulebook.values(name, market, asof)
-    populations: dict[float, Accounts] = {}
-
-    def holders(machine) -> Accounts:
-        cap = machine.margin.max_leverage
-        if cap not in populations:
-            populations[cap] = Accounts.sample(accounts, rng=rng, max_leverage=cap, open_interest=base.OPEN_INTEREST)
-        return populations[cap]
+    closure = clock_of(values)
 
     def run(machines: dict, over: Closure):
-        return ensemble(machines, {k: holders(m) for k, m in machines.items()}, over, gaps, n=n, rng=rng, outcomes=[outcome])[outcome]
+        return ensemble(machines, populations(machines, accounts, rng), over, gaps, n=n, rng=rng, outcomes=[outcome])[outcome]
 
     rows, machines, closures = [], {STANDS: build(name, market, values)}, {}
     for rule, row in table[(table["grade"] == ASSUMED) & (table.index != "from")].iterrows():
@@ -72,7 +64,7 @@ def swing(
             label = f"{rule} {len(rows)}"
             changed = other if isinstance(other, dict) else {rule: other}
             if rule.startswith("clock."):
-                closures[label] = {rule: other}
+                closures[label] = clock_of(values | changed)
             else:
                 machines[label] = build(name, market, Values(f"{values.where}, {label}", values | changed))
             rows.append((rule, row["what"], row["value"], _words(other), label))
@@ -83,8 +75,7 @@ def swing(
         if label in machines:
             change, se = _mean(together.sel(machine=label) - stands)
         else:
-            hours = closures[label].get("clock.closed_hours", closure.hours)
-            alone = run({STANDS: machines[STANDS]}, Closure(hours=hours, update_s=closure.update_s, value=closure.value)).isel(machine=0)
+            alone = run({STANDS: machines[STANDS]}, closures[label]).isel(machine=0)
             (new, of_new), (old, of_old) = _mean(alone), _mean(stands)
             change, se = new - old, float(np.hypot(of_new, of_old))  # other steps, so other shocks
         done.append((rule, what, value, instead, float(stands.mean()), change, se))

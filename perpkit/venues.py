@@ -7,7 +7,9 @@ here stands on the book of ``base.py``.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
@@ -84,8 +86,12 @@ def build(name: str, market: str, values: Values) -> Machine | Pool:
 
 def venue_closure(name: str, market: str = "TSLA", asof: str | datetime.date | None = None) -> Closure:
     """The venue's own weekend: as long as its feed is without a reference, on the base case's value. Raises as :func:`venue`."""
-    value = _rulebook.values(name, market, asof)
-    return Closure(hours=value["clock.closed_hours"], update_s=value.get("clock.update_s", base.UPDATE_S), value=base.value())
+    return clock_of(_rulebook.values(name, market, asof))
+
+
+def clock_of(values: Mapping) -> Closure:
+    """The weekend of given values, as :func:`build` makes the machine."""
+    return Closure(hours=values["clock.closed_hours"], update_s=values.get("clock.update_s", base.UPDATE_S), value=base.value())
 
 
 def _used(name: str, market: str, rules: dict[str, dict]) -> set[str]:
@@ -136,8 +142,16 @@ def base_case() -> BaseCase:
 
     Every constant that is no rule of the venue stands in ``perpkit.base``, with its range and its source.
     """
-    value = _rulebook.values("trade-xyz", base.SYMBOL, None)
     machine = replace(venue("trade-xyz", base.SYMBOL), insurance=base.INSURANCE)
-    accounts = Accounts.sample(max_leverage=machine.margin.max_leverage, open_interest=base.OPEN_INTEREST)
-    closure = Closure(hours=value["clock.closed_hours"], update_s=value["clock.update_s"], value=base.value())
-    return BaseCase(machine, accounts, closure, gaps.empirical(base.SYMBOL))
+    return BaseCase(machine, population(machine.margin.max_leverage), venue_closure("trade-xyz", base.SYMBOL), gaps.empirical(base.SYMBOL))
+
+
+@lru_cache(maxsize=64)
+def population(cap: float, n: int = 2_000, leverage_median: float = 3.7, rng: int = 1) -> Accounts:
+    """The base population cut at a leverage cap; other arguments of :meth:`Accounts.sample`."""
+    return Accounts.sample(n, rng, leverage_median, max_leverage=cap, open_interest=base.OPEN_INTEREST)
+
+
+def populations(machines: Mapping[str, Machine | Pool], n: int = 2_000, rng: int = 1) -> dict[str, Accounts]:
+    """:func:`population` for each machine, cut at its own cap."""
+    return {name: population(machine.margin.max_leverage, n, rng=rng) for name, machine in machines.items()}

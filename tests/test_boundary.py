@@ -80,7 +80,8 @@ def test_feeds_and_closures_have_the_hours_of_their_sessions():
     assert (feeds["cash hours"].weekend, feeds["cash hours"].night) == (65.5, 17.5)
     assert feeds["24/5"].weekend == 48.0 and 0.5 < feeds["24/5"].weekend_scale < 1.0
     law = gaps.empirical("TSLA", "overnight")
-    assert boundary.closure(17.5, law).value.sd == pytest.approx(law.gaps.std())
+    assert boundary.closure(17.5, law).value.sd == pytest.approx(law.gaps.std(ddof=1), rel=1e-12)
+    assert boundary.closure(48.0, gaps.empirical("TSLA")).value.sd == pytest.approx(base_case().closure.value.sd, rel=1e-12)
 
 
 def test_diagrams_name_what_does_not_fit():

@@ -15,7 +15,7 @@ from perpkit.machine import Machine, replace
 from perpkit.mark import Mark
 from perpkit.orders import Orders
 from perpkit.pool import Pool
-from perpkit.venues import base_case, venue, venues
+from perpkit.venues import base_case, populations, venue, venues
 
 FALL, RISE = math.log(0.88), math.log(1.12)
 
@@ -24,7 +24,7 @@ FALL, RISE = math.log(0.88), math.log(1.12)
 def several():
     chosen = {"book": ("trade-xyz", "TSLA", None), "proved": ("lighter", "TSLA", None), "pool": ("ostium", "TSLA", "2025-06-16"), "gmx": ("gmx-v2", "TSLA", None)}
     made = compare.machines(chosen)
-    people = compare.populations(made, n=400)
+    people = populations(made, n=400)
     return made, people, ensemble(made, people, base_case().closure, [FALL, RISE], n=8, rng=2)
 
 

@@ -74,7 +74,7 @@ def test_conditions_change_one_thing():
 def test_the_least_is_named_only_when_it_is_clear():
     """The same machine under two names cannot be told apart; one with a fund of all open interest beside it can."""
     four = conditions.four()
-    held = conditions.Condition({"a": four["book, mid"], "b": four["book, mid"]}, conditions.people(), SHORT, pk.gaps.fit("TSLA", "tempered-t"))
+    held = conditions.Condition({"a": four["book, mid"], "b": four["book, mid"]}, pk.population(10.0), SHORT, pk.gaps.fit("TSLA", "tempered-t"))
     assert conditions.again(held, 64).least == "undecided"
     clear = pk.replace(held, machines={"a": four["book, mid"], "b": pk.replace(four["book, mid"], insurance=1.0)})
     found = conditions.again(clear, 256)
@@ -84,7 +84,7 @@ def test_the_least_is_named_only_when_it_is_clear():
 def test_a_leaning_pool_pays_and_a_hedged_one_does_not():
     pool = conditions.four()["pool"]
     machines = {"pool": pool, "hedged": pk.replace(pool, hedge=Hedge(1.0))}
-    table = conditions.by_balance(machines, conditions.people(), SHORT, some(128), (0.0, 0.3))["value"].unstack()
+    table = conditions.by_balance(machines, pk.population(10.0), SHORT, some(128), (0.0, 0.3))["value"].unstack()
     assert table.loc[0.3, "pool"] > 5.0 * table.loc[0.0, "pool"] and table.loc[0.3, "hedged"] < 2.0 * table.loc[0.0, "hedged"] + 1e-3
 
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 import perpkit as pk
-from perpkit import compare, experiment, sizing
+from perpkit import compare, sizing
 from perpkit import replay as record
 from perpkit.strata import tail_strata
 
 SHORT = pk.Closure(hours=4.0, reopen_minutes=5.0, value=pk.base.value())
-PEOPLE = experiment.population(20.0, n=400)
+PEOPLE = pk.population(20.0, n=400)
 GAPS = np.array([-0.12, 0.01, 0.15, -0.02, 0.07, 0.0])
 
 
@@ -31,8 +31,8 @@ def test_each_weekend_is_run_on_several_paths():
 
 
 def test_the_value_moves_as_the_record_does():
-    assert record.closure_of(GAPS, SHORT).value.sd == pytest.approx(np.std(GAPS, ddof=1))
-    assert record.closure_of(pk.gaps.empirical("TSLA").gaps, SHORT).value.sd == pytest.approx(pk.base.value().sd)
+    assert SHORT.of(GAPS).value.sd == pytest.approx(np.std(GAPS, ddof=1))
+    assert SHORT.of(pk.gaps.empirical("TSLA").gaps).value.sd == pytest.approx(pk.base.value().sd)
 
 
 def test_a_law_is_held_out_from_what_it_foresees():

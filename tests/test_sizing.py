@@ -13,7 +13,7 @@ from perpkit.experiment import Comparison
 from perpkit.strata import Strata, reweighted, tail_strata
 
 SHORT = pk.Closure(hours=4.0, reopen_minutes=5.0, value=pk.base.value())
-PEOPLE = experiment.population(20.0, n=400)
+PEOPLE = pk.population(20.0, n=400)
 
 
 def law() -> pk.gaps.Law:
@@ -112,6 +112,20 @@ def test_ruin_is_cramer_and_lundbergs():
     assert short.ruin(0.06)[0] > 0.8  # with less coming in than going out the end is certain
 
 
+def test_a_split_pools_buffer_is_what_empties_its_junior():
+    """A demand above the buffer is a breach of the pool as it is; a buffer asked for is a buffer had, and costs both tranches."""
+    some, lean = strata(64), pk.Accounts([1], [1e5], [250.0], [250.0 * 1e5 / 10.0])
+    for split, junior, empty in ((0.65, 0.02, 0.02 / 0.65), (0.5, 0.4, 0.45), (0.0, 0.02, 0.07), (1.0, 0.02, 0.02)):
+        pool = pk.Pool(name="p", tranches=pk.pool.Tranches(junior, 0.05, split))
+        assert sizing.buffer(pool) == pytest.approx(empty) and sizing.buffer(sizing.with_buffer(pool, 0.3)) == pytest.approx(0.3)
+        asked = sizing.demand({"p": pool}, lean, SHORT, some).sel(machine="p").values
+        breached = experiment.weekends({"p": pool}, lean, SHORT, some, outcomes=("exhausted",))["exhausted"].sel(machine="p").values
+        np.testing.assert_array_equal(asked > sizing.buffer(pool), breached > 0.0)
+        assert 0 < breached.sum() < len(some)
+        for change in changes.candidates(pool, PEOPLE)[:3]:
+            assert change.fund == pytest.approx(sum(change.machine.tranches.__dict__[k] for k in ("junior", "senior")) - junior - 0.05)
+
+
 def test_cover_two_is_a_sort():
     accounts = pk.Accounts([1, 1, 1, -1], [1.0, 2.0, 3.0, 6.0], [250.0] * 4, [25.0, 50.0, 75.0, 600.0])
     owed = np.sort([max(250.0 * q * (1 - math.exp(-0.2)) - c, 0.0) for q, c in ((1, 25), (2, 50), (3, 75))])
@@ -146,6 +160,17 @@ def test_batches_do_not_change_a_weekend(monkeypatch):
     assert found.value <= 0.0 and found.n == 64
 
 
+def test_batches_agree_about_what_only_a_pool_has():
+    some, books = strata(16), {f"b{k}": machine(insurance=0.01) for k in range(17)}
+    pool = {"p": pk.Pool(name="p", tranches=pk.pool.Tranches(0.01))}
+    for machines in (books | pool, pool | books):
+        for outcomes in (None, ("junior",)):
+            run = experiment.weekends(machines, PEOPLE, SHORT, some, outcomes=outcomes)
+            assert (run["junior"].sel(machine=list(books)) == 0.0).all() and (run["junior"].sel(machine="p") != 0.0).any()
+    with pytest.raises(ValueError, match="outcomes are one or more of"):
+        experiment.weekends(books, PEOPLE, SHORT, some, outcomes=("seniority",))
+
+
 def test_changes_are_single_and_halve_on_fresh_weekends():
     old, some = deep(insurance=0.002), strata(256)
     tried = changes.candidates(old, PEOPLE)
@@ -161,11 +186,19 @@ def test_changes_are_single_and_halve_on_fresh_weekends():
     assert fresh["halved"].all()
 
 
-def test_a_change_of_size_keeps_the_fund_in_dollars():
-    old = deep(insurance=0.01)
+@pytest.mark.parametrize("name", ["deep", "lighter", "trade-xyz", "gtrade", "avantis"])
+def test_a_change_of_size_keeps_fund_and_vault_in_dollars(name):
+    old = deep(insurance=0.01) if name == "deep" else pk.replace(pk.venue(*{"avantis": ("avantis", "TSLA", "2024-05-31")}.get(name, (name,))), name=name)
+
+    def owned(machine):
+        if isinstance(machine, pk.Pool):
+            return np.array([machine.tranches.junior, machine.tranches.senior])
+        return np.array([machine.insurance, machine.backstop.capacity, machine.backstop.equity])
+
+    assert (owned(old)[np.isfinite(owned(old))] > 0.0).any()
     for change in changes.candidates(old, PEOPLE):
         if change.knob == "size of an account":
-            assert change.machine.insurance * change.accounts.open_interest == pytest.approx(0.01 * PEOPLE.open_interest)
+            np.testing.assert_allclose(owned(change.machine) * change.accounts.open_interest, owned(old) * PEOPLE.open_interest, rtol=1e-12)
             assert change.away == pytest.approx(1.0 - change.accounts.open_interest / PEOPLE.open_interest) and change.away > 0.0
             np.testing.assert_allclose(change.accounts.leverage, PEOPLE.leverage)
 

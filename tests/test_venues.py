@@ -238,6 +238,14 @@ def test_every_assumption_has_a_swing():
     assert len(moved) > 20
 
 
+def test_swing_reads_every_alternative_of_the_clock(monkeypatch):
+    house = _rulebook.shipped()[0]["trade-xyz"]
+    for rules in house.sets:
+        monkeypatch.setitem(rules, "clock.update_s", dict(rules["clock.update_s"], source="assumed", grade="assumed", instead=[1.0]))
+    done = swing("trade-xyz", gaps=np.array([-0.128]), n=4, accounts=60).set_index("rule").loc["clock.update_s"]
+    assert done["change"] != 0.0
+
+
 def test_swing_changes_one_thing_and_compares_it_on_the_same_weekends():
     done = swing("trade-xyz", gaps=np.array([-0.128]), n=8, accounts=400, rng=3).set_index("instead")
     case = venue("trade-xyz")
