@@ -58,15 +58,17 @@ def swing(
     def run(machines: dict, over: Closure):
         return ensemble(machines, populations(machines, accounts, rng), over, gaps, n=n, rng=rng, outcomes=[outcome])[outcome]
 
-    rows, machines, closures = [], {STANDS: build(name, market, values)}, {}
+    rows, machines, others = [], {STANDS: build(name, market, values)}, {}
     for rule, row in table[(table["grade"] == ASSUMED) & (table.index != "from")].iterrows():
         for other in row["instead"]:
             label = f"{rule} {len(rows)}"
             changed = other if isinstance(other, dict) else {rule: other}
-            if rule.startswith("clock."):
-                closures[label] = clock_of(values | changed)
+            new = Values(f"{values.where}, {label}", values | changed)
+            machine, over = build(name, market, new), clock_of(new)
+            if over == closure:
+                machines[label] = machine
             else:
-                machines[label] = build(name, market, Values(f"{values.where}, {label}", values | changed))
+                others[label] = machine, over
             rows.append((rule, row["what"], row["value"], _words(other), label))
     together = run(machines, closure)
     stands = together.sel(machine=STANDS)
@@ -75,7 +77,8 @@ def swing(
         if label in machines:
             change, se = _mean(together.sel(machine=label) - stands)
         else:
-            alone = run({STANDS: machines[STANDS]}, closures[label]).isel(machine=0)
+            machine, over = others[label]
+            alone = run({STANDS: machine}, over).isel(machine=0)
             (new, of_new), (old, of_old) = _mean(alone), _mean(stands)
             change, se = new - old, float(np.hypot(of_new, of_old))  # other steps, so other shocks
         done.append((rule, what, value, instead, float(stands.mean()), change, se))
