@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from perpkit._checks import positive
@@ -70,11 +69,6 @@ class Accounts:
     def open_interest(self) -> float:
         """Notional of the larger side at the last reference print, USD: the unit of every outcome."""
         return self.price * max(self.size[self.side > 0].sum(), self.size[self.side < 0].sum())
-
-    def frame(self) -> pd.DataFrame:
-        """One row an account: side, size, entry, collateral, leverage, bankruptcy."""
-        columns = ("side", "size", "entry", "collateral", "leverage", "bankruptcy")
-        return pd.DataFrame({name: getattr(self, name) for name in columns})
 
     @classmethod
     def sample(

@@ -218,7 +218,6 @@ class Best(NamedTuple):
     attack: Attack
     profit: float
     """USD; 0 if it found nothing better than doing nothing."""
-    evaluations: int
 
 
 def best_attack(
@@ -267,10 +266,9 @@ def best_attack(
         start = np.clip([*np.log(timing), *[abs(guess.position) / cap] * prepared], low, high)
     found = differential_evolution(lost, bounds, maxiter=rounds, popsize=crowd, init="sobol", polish=False, seed=rng, x0=start)
     finished = minimize(lost, found.x, method="Nelder-Mead", bounds=bounds, options={"maxfev": 150, "xatol": 1e-3, "fatol": 1e-7})
-    count = int(found.nfev + finished.nfev)
     if finished.fun >= 0.0:
-        return Best(Attack(sign * 1e-3, 1 / 60, shape, cap=0.0), 0.0, count)
-    return Best(planned(np.clip(finished.x, low, high)), float(-finished.fun * cap), count)
+        return Best(Attack(sign * 1e-3, 1 / 60, shape, cap=0.0), 0.0)
+    return Best(planned(np.clip(finished.x, low, high)), float(-finished.fun * cap))
 
 
 def within_reach(machine: Machine, accounts: Accounts, down: bool = True) -> float:

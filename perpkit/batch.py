@@ -40,11 +40,6 @@ class Batch:
                 raise ValueError(f"halt is two times in hours since the close, the earlier first, or None; got {self.halt!r}")
             object.__setattr__(self, "halt", (float(self.halt[0]), float(self.halt[1])))
 
-    @property
-    def prompt(self) -> bool:
-        """Whether every update is a batch."""
-        return self.interval_s == 0.0 and self.halt is None
-
 
 @compiled
 def batch_ends(hours: float, length: float, interval: float, halt_from: float, halt_to: float) -> bool:

@@ -128,9 +128,9 @@ class Tables:
         self.works = np.zeros_like(self.sides)
         watched = self.large.shape[1] if machine.liquidation.orders == "market" else self.sides.shape[2]
         self.pending, self.single = np.zeros((2, watched, 4)), np.zeros((watched, 2))
-        self.rules = _rules(machine, accounts, closure)
+        self.rules = _rules(machine, accounts)
         self.paces = _paces(machine, closure)
-        self.pull, self.bridge_noise = value.bridge(closure.value, closure.hours, closure.closed_steps)
+        self.pull, self.bridge_noise = value.bridge(closure.value, closure.closed_steps)
         self.open_noise = closure.value.open_vol * math.sqrt(closure.update_s / 3600.0)
         self.expectation = _expectation(machine, closure, self.rules, self.paces)
         self.params = np.array([*machine.mark.params, 0.0])
@@ -209,7 +209,7 @@ def _check_margin(machine: Machine, accounts: Accounts) -> None:
         )
 
 
-def _rules(machine: Machine, accounts: Accounts, closure: Closure) -> kernel.Rules:
+def _rules(machine: Machine, accounts: Accounts) -> kernel.Rules:
     interest = accounts.open_interest
     liquidation, funding, band = machine.liquidation, machine.funding, machine.band
     return kernel.Rules(

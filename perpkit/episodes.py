@@ -45,7 +45,7 @@ XYZ100 = {
     "left": Fact(math.nan, -0.005, 0.005),
 }
 """XYZ100 on a weekend of December 2025 (press): deepest fall of the traded price; notional liquidated, USD; minutes from
--1 % to the low, "minutes"; distance from the oracle's start half an hour after the low, "near the oracle"."""
+-1 % to the low, "minutes"; distance from the oracle's start half an hour after the low, "left"."""
 
 SKHX = {
     "mark": Fact(-0.1868, -0.1968, -0.1768),

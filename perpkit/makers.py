@@ -24,9 +24,6 @@ from perpkit.theory.makers import Maker, MakerQuotes, depth_cap, gap_variance, m
 WEEKEND_SHARE = (0.06, 0.18)
 """Weekend volume over weekday volume, hour by hour, on Hyperliquid's stock perps (github.com/grondgrondgrond/equity-perp, 2026-07): depth is
 assumed to fall with it."""
-OPEN_HALF_SPREAD = (0.9e-4, 3.4e-4)
-"""Half spread left of xyz:TSLA's impact prices on week nights of January 2026 (``data/xyz_market_snapshots.csv``) once the push of an order
-of 6,000 USD into the visible depth is taken off; log units."""
 HEDGE_MINUTES = 5.0
 """Minutes until an open market's maker has hedged: assumed. Only its ratio to the gap's variance matters, and that is calibrated."""
 LEAST_HOURS = 0.25

@@ -234,12 +234,6 @@ def median_of_three(oracle: float, basis: float, local: float) -> float:
 
 
 @compiled
-def local_price(quotes: Quotes) -> float:
-    """Median of best bid, best ask and last trade, USD."""
-    return middle(quotes.bid, quotes.ask, quotes.last)
-
-
-@compiled
 def target_mark(code, mid, bid, ask, oracle, basis, params) -> float:
     """What a built-in rule says, before clamp and band, USD. Takes plain numbers, not a :class:`Quotes`: this runs at every update of every
     weekend."""

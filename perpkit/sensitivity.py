@@ -297,13 +297,6 @@ def slices(plan: Design, outcome: np.ndarray, by: Sequence[str], bins: int = 4) 
     return pd.DataFrame({"mean": groups.mean(), "se": groups.sem(), "n": groups.size()})
 
 
-def rank_correlation(plan: Design, outcome: np.ndarray) -> pd.Series:
-    """Spearman's correlation of each input with the outcome over the independent rows: its sign is the direction of an effect."""
-    keep = plan.independent
-    y = np.asarray(outcome, dtype=float)[keep]
-    return pd.Series({factor.name: float(stats.spearmanr(plan.shares[keep, j], y).statistic) for j, factor in enumerate(plan.factors)})
-
-
 def _named(factors: Sequence[Factor]) -> tuple[Factor, ...]:
     given = tuple(factors)
     names = [factor.name for factor in given]

@@ -70,7 +70,7 @@ def news_total(value: Value, gap: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return s * gap + math.sqrt(s * (1.0 - s)) * value.sd * normal
 
 
-def bridge(value: Value, hours: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
+def bridge(value: Value, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients (pull, noise) of ``v += pull * (target - v) + noise * z``, each of shape (steps,); the last step lands on the target."""
     left = np.arange(steps, 0, -1, dtype=float)
     step_sd = value.sd * math.sqrt((1.0 - value.news_share) / steps)

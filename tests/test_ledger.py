@@ -189,10 +189,6 @@ def test_the_interpreted_engine_equals_the_compiled_one():
 # --- every compiled rule and its interpreted twin ---------------------------------------------------------------------------------------
 
 
-def _quotes(r: np.random.Generator) -> mark.Quotes:
-    return mark.Quotes(*(250.0 * np.exp(r.normal(0.0, 0.02, 6))))
-
-
 def _prices(r: np.random.Generator, n: int) -> list[float]:
     return [float(x) for x in 250.0 * np.exp(r.normal(0.0, 0.05, n))]
 
@@ -211,7 +207,7 @@ _LIMITS = Tables(pk.Machine(book=pk.Book(permanent=0.3)), pk.Accounts.sample(2),
 def _walk(r: np.random.Generator) -> tuple:
     n, closed = 30, 20
     target, news, at = r.normal(0, 0.05), r.normal(0, 0.05), np.sort(r.integers(0, closed, 3))
-    pull, noise = value.bridge(pk.Value(), 1.0, closed)
+    pull, noise = value.bridge(pk.Value(), closed)
     return target, news, at, pull, noise, 0.01, r.normal(size=(n, 2)), np.zeros(n)
 
 
@@ -252,7 +248,6 @@ RULES = {
     value.value_path: _walk,
     mark.middle: lambda r: _prices(r, 3),
     mark.median_of_three: lambda r: (*_prices(r, 1), r.normal(), *_prices(r, 1)),
-    mark.local_price: lambda r: (_quotes(r),),
     mark.target_mark: lambda r: (int(r.integers(0, 4)), *_prices(r, 4), r.normal(), np.array([r.random(), 0.0])),
     mark.clamped_basis: lambda r: (*_prices(r, 2), 0.02),
     mark.averaged_mark: lambda r: _averaged(r, int(r.integers(5, 9))),

@@ -102,8 +102,8 @@ def test_the_band_is_the_published_one():
     assert lives[1] < math.sqrt(pk.base.REFILL_HALF_LIFE[0] * pk.base.REFILL_HALF_LIFE[1]) < lives[0]
     seen = data.load("xyz_market_snapshots").query("market == 'xyz:TSLA'")
     half = (seen["impact_ask"] - seen["impact_bid"]) / (2 * seen["mid"]) - pk.base.IMPACT_NOTIONAL / pk.base.DEPTH_OPEN
-    assert (half.min(), half.max()) == pytest.approx(makers.OPEN_HALF_SPREAD, abs=5e-6)
-    assert makers.OPEN_HALF_SPREAD[0] < makers.Makers().half_spread < makers.OPEN_HALF_SPREAD[1]
+    assert (half.min(), half.max()) == pytest.approx((0.9e-4, 3.4e-4), abs=5e-6)
+    assert half.min() < makers.Makers().half_spread < half.max()
 
 
 def test_fewer_heads_where_even_a_bare_gap_leaves_too_much_depth():

@@ -36,7 +36,7 @@ class PoolTables:
         self.touched = np.zeros(self.held.shape, dtype=np.int64)
         self.batch = np.zeros((self.held.shape[1], 2))
         self.prefix, self.whole, self.gains = _sums(self.accounts, self.who, float(accounts.price))
-        self.pull, self.bridge_noise = value.bridge(closure.value, closure.hours, closure.closed_steps)
+        self.pull, self.bridge_noise = value.bridge(closure.value, closure.closed_steps)
         self.open_noise = closure.value.open_vol * math.sqrt(closure.update_s / 3600.0)
         self.anchor = _anchor(machine, closure)
         self.columns = np.array([self.outcomes.index(name) for name in kernel.WRITTEN])

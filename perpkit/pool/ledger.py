@@ -27,7 +27,7 @@ POOL_POCKETS = ("junior", "senior", "hedge", "protocol", "informed", "capped", "
 """Pockets that only a pool has: its two tranches; the outside market that stands against its hedge; protocol and keepers;
 traders who came for a stale price; what a cap on gains took from winners; and what they are owed but were not paid."""
 EVERY_POCKET = (*POCKETS, *POOL_POCKETS)
-LONGS, SHORTS, ADL_POCKET, SOCIALISED, VENUE = (EVERY_POCKET.index(name) for name in ("longs", "shorts", "adl", "socialised", "venue"))
+LONGS, ADL_POCKET, SOCIALISED, VENUE = (EVERY_POCKET.index(name) for name in ("longs", "adl", "socialised", "venue"))
 JUNIOR, SENIOR, HEDGE, PROTOCOL, INFORMED, CAPPED, UNPAID = (EVERY_POCKET.index(name) for name in POOL_POCKETS)
 
 

@@ -78,21 +78,6 @@ class Cascade:
         """Mean number liquidated in generation ``k`` (0 is the shock's own): ``a n^k``."""
         return plain(self.first_generation * self.reproduction ** count("k", k, "a generation"))
 
-    def generation_variance(self, k):
-        """Variance of the number liquidated in generation ``k``: ``a n^k (1 + n + ... + n^k)``."""
-        steps, n = count("k", k, "a generation"), self.reproduction
-        sums = steps + 1.0 if n == 1 else (1.0 - n ** (steps + 1.0)) / (1.0 - n)
-        return plain(self.first_generation * n**steps * sums)
-
-    def generations_cdf(self, k):
-        """Probability that at most ``k`` generations have anybody in them, the shock's own counted: ``e^{a (e_k - 1)}``, from ``e_0 = 0`` by
-        ``e_{k + 1} = e^{n (e_k - 1)}``, the chance that one account's line has ended."""
-        steps = count("k", k, "a number of generations").astype(int)
-        ended = np.zeros(steps.max() + 1)
-        for step in range(steps.max()):
-            ended[step + 1] = np.exp(self.reproduction * (ended[step] - 1.0))
-        return plain(np.exp(self.first_generation * (ended[steps] - 1.0)))
-
     @property
     def dispersion(self) -> float:
         """Variance over mean, ``1 / (1 - n)^2``: what blows up as n nears 1."""

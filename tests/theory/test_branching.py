@@ -92,33 +92,17 @@ def generations(n, living, rng):
 
 
 @pytest.mark.parametrize("n", [0.3, 0.6, 0.9])
-def test_generations_and_their_extinction(n):
-    """30,000 cascades: mean and variance of four generations and the chance of having ended, each within 4.5 standard errors (24 checks, one
-    false alarm in 6,000); n off by a twentieth fails."""
+def test_generations(n):
+    """30,000 cascades: mean of four generations, each within 4.5 standard errors (12 checks, one false alarm in 12,000); n off by a twentieth
+    fails."""
     rng, start = np.random.default_rng(24), 3.0
     rows = generations(n, rng.poisson(start, 30_000), rng)
     law, runs = cascade(n, start), rows.shape[1]
 
     def worst(law):
-        off = []
-        for k in range(min(4, len(rows))):
-            seen = rows[k]
-            off.append((seen.mean() - law.generation(k)) / np.sqrt(law.generation_variance(k) / runs))
-            square = (seen - law.generation(k)) ** 2
-            off.append((square.mean() - law.generation_variance(k)) / (square.std() / np.sqrt(runs)))
-            chance = law.generations_cdf(k)
-            off.append((np.mean(seen == 0) - chance) / np.sqrt(chance * (1 - chance) / runs))
-        return np.abs(off).max()
+        return max(abs(rows[k].mean() - law.generation(k)) / (rows[k].std() / np.sqrt(runs)) for k in range(min(4, len(rows))))
 
     assert worst(law) < 4.5 < worst(cascade(n + 0.05, start))
-
-
-def test_extinction_in_the_long_run():
-    assert cascade(0.7, 2.0).generations_cdf([0, 400]) == pytest.approx([np.exp(-2.0), 1.0])
-    big = cascade(1.5, 1.0)
-    assert big.generations_cdf(200) == pytest.approx(1 - big.runaway, abs=1e-12)
-    assert 0.99 < cascade(1.0, 1.0).generations_cdf(400) < 1.0
-    assert cascade(1.0, 2.0).generation_variance([0, 3]) == pytest.approx([2.0, 8.0])
 
 
 # -- given the first generation

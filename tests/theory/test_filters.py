@@ -175,6 +175,7 @@ def test_bound_orders_against_a_grid(side, book):
             least = min(least, played.cost)
     assert found.cost <= least * (1 + 1e-9) and found.cost > least * 0.998
     assert all(push <= (k + 1) * edge * (1 + 1e-12) for k, push in enumerate(found.pushes))
+    assert schedule_cost(found.pushes, found.stages, tau=0.5, book=book, **BOOK).cost == pytest.approx(found.cost, rel=1e-12)
     free = ratchet_drag(0.05, 0.9, 2, tau=0.5, side=side, book=book, **BOOK)
     assert found.hours > free.hours
     if book == "relist":
