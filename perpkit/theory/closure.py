@@ -137,18 +137,6 @@ def pass_through_varying(kappa, tau, hours, breaks=()) -> float:
     return float(ratio[0])
 
 
-def pass_through_hours(ratio, kappa, tau):
-    """Hours left at which :func:`pass_through` is ``ratio``: ``ln(1 + (a / kappa)(1/ratio - 1)) / a``; infinite where R never falls so low.
-
-    ``ratio`` in (0, 1], kappa above 0; arguments broadcast.
-    """
-    share = checked("ratio", ratio, lambda x: (x > 0) & (x <= 1), "is a share of the news, in (0, 1]")
-    intensity = positive("kappa", kappa, "a funding intensity per hour; without funding R is 1 for ever")
-    excess = intensity - 1.0 / memory("tau", tau)
-    lost = (1.0 / share - 1.0) / intensity
-    return plain(_log_ratio(excess, lost))
-
-
 def carried_share(kappa, tau, hours, since):
     """Share of a piece of news in the price ``since`` hours after it arrived with ``hours`` to go: ``R(hours) / R(since)``.
 
@@ -177,25 +165,6 @@ def keep_ratio(kappa, tau, hours):
     intensity = not_negative("kappa", kappa, "a funding intensity per hour")
     left = not_negative("hours", hours, "hours until the reference returns")
     return plain(1.0 - intensity * left * exprel(-left / memory("tau", tau)))
-
-
-def keep_ratio_pieces(kappa, tau, hours) -> float:
-    """:func:`keep_ratio` where the rules change on the way: one minus the sum of ``kappa int g`` over the pieces, g the gap left.
-
-    News on the closing print; pieces and errors as in :func:`pass_through_pieces`.
-    """
-    intensity, lag, length = _pieces(kappa, tau, hours)
-    gap = np.exp(-np.append(0.0, np.cumsum(length / lag)[:-1]))
-    return float(1.0 - np.sum(intensity * gap * length * exprel(-length / lag)))
-
-
-def keep_ratio_varying(kappa, tau, hours, breaks=()) -> float:
-    """:func:`keep_ratio` for rules that move with the clock, numerically; arguments as in :func:`pass_through_varying`."""
-    intensity, lag, _, edges = _schedule(kappa, tau, hours, breaks)
-    state = np.array([1.0, 0.0])  # the gap the oracle has not closed, and the funding paid on it
-    for start, stop in itertools.pairwise(edges):
-        state = _integrate(lambda clock, y: [-y[0] / lag(clock), intensity(clock) * y[0]], start, stop, state)
-    return float(1.0 - state[1])
 
 
 def keep_hours(ratio, kappa, tau):

@@ -105,16 +105,6 @@ def gpd_shortfall(margin, threshold, tail_probability, shape, scale):
     return plain(np.where(grown > 0, zeta * beta * grown / (1.0 - xi) * np.exp(np.where(grown > 0, log_tail, 0.0)), 0.0))
 
 
-def pareto_shortfall(margin, at, tail_probability, exponent):
-    """Loss with ``P(L > x) = p (at / x)^exponent`` for x at or above ``at``: ``p at^a m^{1 - a} / (a - 1)``, ``a > 1``."""
-    start = positive("at", at, "the loss where the power law starts")
-    buffer = _buffer(margin)
-    checked("margin", buffer - start, lambda x: x >= 0, "must be at or above `at`, where the power law holds; margin - at")
-    chance = checked("tail_probability", tail_probability, lambda x: (x >= 0) & (x <= 1), "is the chance to exceed `at`, in [0, 1]")
-    power = checked("exponent", exponent, lambda x: (x > 1) & np.isfinite(x), "is the tail exponent, above 1 (the mean is infinite otherwise)")
-    return plain(chance * start * (start / buffer) ** (power - 1.0) / (power - 1.0))
-
-
 def t_expected_shortfall(level, df, loc, scale):
     """Mean loss in the worst share ``1 - level`` of a Student-t loss: ``loc + scale f(q)/(1 - level) (df + q^2)/(df - 1)``."""
     mass = inside("level", level, "a confidence level")

@@ -199,33 +199,6 @@ def free_entry(aversion, variance, order, cost):
     return plain(np.maximum(size * np.sqrt(0.5 * gamma * risk / positive("cost", cost, "USD a closure")) - 1.0, 0.0))
 
 
-class DepthRatio(NamedTuple):
-    """Closed over open depth: a band."""
-
-    fixed: np.ndarray
-    """With as many makers as when open."""
-    entry: np.ndarray
-    """With as many as the orders of an open market would pay for."""
-
-
-def closed_depth_ratio(open_variance, closed_variance) -> DepthRatio:
-    """Closed over open depth from the variance until the next hedge: the ratio of variances if nobody comes or goes, its root under
-    :func:`free_entry`."""
-    ratio = positive("open_variance", open_variance, "a squared log return") / positive("closed_variance", closed_variance, "a squared log return")
-    return DepthRatio(plain(ratio), plain(np.sqrt(ratio)))
-
-
-def implied_residual(ratio, open_variance, variance, gap):
-    """Share of the gap's variance that makers must be left with, the rest being hedged or netted, for closed depth to be ``ratio`` of open
-    depth at a fixed head count: ``(open_variance / ratio - variance) / gap``.
-
-    Above 1 they behave as if the gap were worse than it is, or fewer of them came.
-    """
-    seen, calm = positive("ratio", ratio, "closed over open depth"), positive("open_variance", open_variance, "a squared log return")
-    quiet, loud = not_negative("variance", variance, "a squared log return"), positive("gap", gap, "the variance of the gap")
-    return plain(np.maximum(calm / seen - quiet, 0.0) / loud)
-
-
 def _risk(gamma, variance, gap, law: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if law not in GAP_LAWS:
         raise ValueError(f"law of the gap is one of {GAP_LAWS} (a Student-t gap has no finite certainty equivalent); got {law!r}")

@@ -202,14 +202,6 @@ def schedule_cost(pushes, hours, depth, refill, kappa, tau, book: str = "revert"
     return ScheduleCost(*(float(part) for part in parts))
 
 
-def break_even_notional(cost, capture):
-    """USD of positions an attack must force out to pay for itself: cost over ``capture``, his gain per dollar forced out.
-
-    An attacker who is the other side of forced orders at a push x from fair value gains up to x on each dollar. Arguments broadcast.
-    """
-    return plain(not_negative("cost", cost, "USD") / positive("capture", capture, "the attacker's gain per dollar forced out"))
-
-
 def _rising_gap(age: float) -> float:
     """``(e^{-a} - 1 + a) / a^2``: ``int_0^1 (1 - s) e^{-a s} ds``, by its series where the difference would lose digits."""
     return 0.5 - age / 6.0 + age**2 / 24.0 - age**3 / 120.0 if age < 1e-3 else (age + np.expm1(-age)) / age**2

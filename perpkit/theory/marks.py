@@ -25,15 +25,6 @@ def clamp_updates(gap, clamp):
     return plain(np.ceil(needed - _ROUNDING).clip(0.0).astype(int))
 
 
-def clamped_mark(start, target, clamp, updates):
-    """Mark in USD after so many updates of walking from ``start`` to ``target`` under a relative step clamp."""
-    first = positive("start", start, "the mark in USD")
-    last = positive("target", target, "the price walked to in USD")
-    step = inside("clamp", clamp, "the largest relative move an update")
-    taken = count("updates", updates, "a number of updates")
-    return plain(np.where(last < first, np.maximum(last, first * (1.0 - step) ** taken), np.minimum(last, first * (1.0 + step) ** taken)))
-
-
 class ClampWalk(NamedTuple):
     """A position liquidated by a mark that walks to a book already there. Updates are counted from 1; 0 means never on this walk."""
 

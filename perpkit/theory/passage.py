@@ -9,8 +9,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtr
 from scipy.stats import expon
 
-from perpkit.theory._check import checked, count, finite, not_negative, plain, positive
-from perpkit.theory.losslaws import normal_shortfall
+from perpkit.theory._check import count, finite, not_negative, plain, positive
 
 
 def _zeta_half() -> float:
@@ -71,9 +70,3 @@ def twap_noise_variance(volatility, hours, slices=None):
         return plain(noise**2 * span / 3.0)
     orders = count("slices", slices, "orders in the sale", least=1)
     return plain(noise**2 * span * (orders + 1.0) * (2.0 * orders + 1.0) / (6.0 * orders**2))
-
-
-def twap_shortfall(margin, volatility, hours):
-    """Expected loss beyond ``margin`` (a share of notional) of a sale spread evenly over ``hours``: the Normal shortfall of its noise."""
-    checked("hours", hours, lambda x: (x > 0) & np.isfinite(x), "is the time taken, above 0")
-    return normal_shortfall(margin, 0.0, np.sqrt(twap_noise_variance(positive("volatility", volatility, "per root hour"), hours)))

@@ -1,22 +1,13 @@
-"""Venues where one pool stands against everybody, at an oracle's price: distances, payoffs and prices of size in closed form.
+"""Venues where one pool stands against everybody, at an oracle's price: distances, payoffs and time to a funding rate, in closed form.
 
 Nothing here knows a book. Shares are of entry notional, moves are log returns unless said otherwise.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from perpkit.theory._check import checked, finite, not_negative, plain, positive
-
-
-class PoolTrade(NamedTuple):
-    """The best size against a pool and what it earns, USD. Moving the oracle pays while it costs less than that."""
-
-    notional: float
-    profit: float
 
 
 def pool_liquidation_distance(leverage, cushion=0.0, loss=1.0):
@@ -53,28 +44,6 @@ def pool_capture(move, fee=0.0, spread=0.0):
     sign = np.where(change >= 0, 1.0, -1.0)
     opened, closed = np.exp(sign * half), np.exp(change - sign * half)
     return plain((sign * (closed - opened) - rate * (closed + opened)) / opened)
-
-
-def best_pool_trade(capture, impact, cap=np.inf) -> PoolTrade:
-    """Size and profit of the best trade against a pool whose fill worsens by ``impact`` (share of notional per USD): numbers only.
-
-    Profit is ``N (capture - impact N)``, largest at ``N = capture / (2 impact)`` or at the ``cap`` on open interest. Without either it has no
-    bound; with impact alone it is ``capture^2 / (4 impact)``.
-
-    Raises
-    ------
-    ValueError
-        If nothing bounds the size.
-    """
-    gain = float(finite("capture", capture, "the gain per dollar"))
-    slope = float(not_negative("impact", impact, "a share of notional per USD"))
-    most = float(checked("cap", cap, lambda x: x >= 0, "is USD of open interest, 0 or more"))
-    if gain <= 0.0:
-        return PoolTrade(0.0, 0.0)
-    size = min(gain / (2.0 * slope) if slope > 0.0 else np.inf, most)
-    if not np.isfinite(size):
-        raise ValueError("cap of inf with an impact of 0 leaves the size, and the profit, without bound; give one of them")
-    return PoolTrade(size, size * (gain - slope * size))
 
 
 def constant_product_shortfall(base, quote, price):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from perpkit.theory._check import checked, count, finite, memory, not_negative, positive
+from perpkit.theory._check import checked, memory, not_negative, positive
 from perpkit.theory.closure import carried_share
 
 NEWS = ("start", "steady")
@@ -112,10 +112,3 @@ def read_regression(slope, r_squared) -> FlowReading:
     fit = float(checked("r_squared", r_squared, lambda x: (x > 0) & (x <= 1), "is the share of variance explained, in (0, 1]"))
     carried = fit / gain
     return FlowReading(carried, carried**2 * (1.0 - fit) / fit)
-
-
-def slope_error(slope, r_squared, weekends):
-    """Standard error of the slope over so many independent Gaussian weekends: ``slope sqrt((1/r2 - 1) / (n - 2))``."""
-    gain = finite("slope", slope, "the slope of gap on weekend move")
-    fit = checked("r_squared", r_squared, lambda x: (x > 0) & (x <= 1), "is the share of variance explained, in (0, 1]")
-    return float(np.abs(gain) * np.sqrt((1.0 / fit - 1.0) / (count("weekends", weekends, "a number of weekends", least=3) - 2.0)))

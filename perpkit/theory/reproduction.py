@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
-from scipy.special import lambertw
 
 from perpkit.theory._check import checked, count, finite, inside, not_negative, plain, positive
 from perpkit.theory.marks import ema_drag_hours
@@ -175,18 +174,6 @@ def affordable_weight(population, feedback: Feedback, prices, n=1.0) -> float:
         return critical_depth(population, replace(feedback, weight=weight), prices) / (goal * feedback.depth) - 1.0
 
     return 1.0 if excess(1.0) <= 0 else float(brentq(excess, 1e-9, 1.0, xtol=1e-12))
-
-
-def clamp_reach(push, clamp, update_s, refill):
-    """Share of a sudden ``push`` of the price that a mark clamped to ``clamp`` an update reaches before the push has decayed to meet it.
-
-    The mark walks ``clamp / update`` a second towards a price that keeps ``e^{-refill t}`` of the push; they meet at ``W(z) / z`` of it, z
-    the decay rate times the time a walk over the whole push would take, W Lambert's function. Log moves, refill per hour. Derived here; the
-    walk is taken as steady.
-    """
-    whole = np.abs(finite("push", push, "a log move")) / positive("clamp", clamp, "the largest log move of the mark in one update")
-    z = whole * positive("update_s", update_s, "seconds between updates") / 3600.0 * not_negative("refill", refill, "a rate per hour")
-    return plain(np.where(z > 0, lambertw(z).real / np.where(z > 0, z, 1.0), 1.0))
 
 
 def reanchor_hours(push, feedback: Feedback, sign: int = -1) -> float:

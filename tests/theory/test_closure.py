@@ -9,10 +9,7 @@ from perpkit.theory import (
     carried_share,
     keep_hours,
     keep_ratio,
-    keep_ratio_pieces,
-    keep_ratio_varying,
     pass_through,
-    pass_through_hours,
     pass_through_limit,
     pass_through_paid,
     pass_through_pieces,
@@ -135,7 +132,6 @@ def test_venue_figure_in_both_readings():
 
 def test_venue_figure_readings_do_not_agree_on_the_closure():
     """Each reading has its own closure for the 10 %: 72 h, and 18.4 h. At either, the other says something else."""
-    assert pass_through_hours(0.1, 1 / 8, 8.0) == pytest.approx(72.0, rel=1e-12)
     assert keep_hours(0.1, 1 / 8, 8.0) == pytest.approx(8 * np.log(10), rel=1e-12)
     assert keep_ratio(1 / 8, 8.0, 72.0) == pytest.approx(np.exp(-9), rel=1e-9)
     assert pass_through(1 / 8, 8.0, 8 * np.log(10)) == pytest.approx(1 / (1 + np.log(10)), rel=1e-12)
@@ -145,14 +141,12 @@ def test_venue_figure_readings_do_not_agree_on_the_closure():
 @pytest.mark.parametrize(
     ("kappa", "tau", "hours"), [(1 / 8, 8.0, 30.0), (1 / 16, 0.5, 0.4), (1 / 8, 24.0, 60.0), (1 / 8, np.inf, 5.0), (0.7, 1.0, 3.0)]
 )
-def test_hours_invert_both_readings(kappa, tau, hours):
-    assert pass_through_hours(pass_through(kappa, tau, hours), kappa, tau) == pytest.approx(hours, rel=1e-9)
+def test_hours_invert_the_keep_ratio(kappa, tau, hours):
     assert keep_hours(keep_ratio(kappa, tau, hours), kappa, tau) == pytest.approx(hours, rel=1e-9)
 
 
 def test_a_share_never_reached_takes_for_ever():
-    assert pass_through_hours(0.8, 1 / 8, 1.0) == np.inf == keep_hours(0.8, 1 / 8, 1.0)
-    assert pass_through_hours(1.0, 1 / 8, 1.0) == 0.0 == keep_hours(1.0, 1 / 8, 1.0)
+    assert keep_hours(0.8, 1 / 8, 1.0) == np.inf and keep_hours(1.0, 1 / 8, 1.0) == 0.0
 
 
 PIECES = {
@@ -198,7 +192,6 @@ def test_equal_pieces_are_one_piece():
     left = np.append(np.cumsum(lengths[::-1])[::-1], 0.0)
     for kappa, tau in ((1 / 8, 8.0), (1 / 16, 0.5), (1 / 8, 24.0), (0.0, 1.0), (1 / 8, np.inf)):
         np.testing.assert_allclose(pass_through_pieces(kappa, tau, lengths), pass_through(kappa, tau, left), rtol=1e-13)
-        assert keep_ratio_pieces(kappa, tau, lengths) == pytest.approx(keep_ratio(kappa, tau, 48.0), abs=1e-14)
 
 
 def test_pieces_neither_overflow_nor_forget():
@@ -223,20 +216,10 @@ def test_varying_rules():
     middle = (np.arange(4_000) + 0.5) * 48 / 4_000
     fine = np.full(4_000, 48 / 4_000)
     assert pass_through_varying(kappa, tau, 48.0) == pytest.approx(pass_through_pieces(kappa(middle), tau(middle), fine)[0], rel=1e-6)
-    assert keep_ratio_varying(kappa, tau, 48.0) == pytest.approx(keep_ratio_pieces(kappa(middle), tau(middle), fine), rel=1e-5)
     step = lambda first, last: lambda t: first if t < 8.0 else last  # noqa: E731
     found = pass_through_varying(step(1 / 8, 1 / 16), step(1.0, 0.5), 30.0, breaks=[8.0])
     assert found == pytest.approx(pass_through_pieces([1 / 8, 1 / 16], [1.0, 0.5], [8.0, 22.0])[0], rel=1e-8)
-    found = keep_ratio_varying(step(1 / 8, 1 / 16), step(1.0, 0.5), 30.0, breaks=[8.0])
-    assert found == pytest.approx(keep_ratio_pieces([1 / 8, 1 / 16], [1.0, 0.5], [8.0, 22.0]), abs=1e-9)
     assert pass_through_varying(1 / 8, np.inf, 10.0) == pytest.approx(np.exp(-1.25), rel=1e-8)
-
-
-def test_keep_ratio_pieces_by_hand():
-    """Gap 1 at the close; 8 h at tau 1 h, then 0.5 h: the funding on it, by quadrature of the gap."""
-    gap = lambda t: np.exp(-t) if t < 2 else np.exp(-2 - (t - 2) / 0.5)  # noqa: E731
-    paid = quad(lambda t: gap(t) / 8, 0, 2)[0] + quad(lambda t: gap(t) / 16, 2, 6)[0]
-    assert keep_ratio_pieces([1 / 8, 1 / 16], [1.0, 0.5], [2.0, 4.0]) == pytest.approx(1 - paid, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -257,12 +240,8 @@ def test_carried_share_is_the_price_on_its_way(kappa, tau, hours):
         ("hours", lambda: pass_through_pieces(0.1, 1.0, 48.0)),
         ("hours", lambda: pass_through_pieces(0.1, 1.0, [-1.0, 2.0])),
         ("kappa", lambda: pass_through_pieces([0.1, 0.1, 0.1], 1.0, [1.0, 2.0])),
-        ("tau", lambda: keep_ratio_pieces(0.1, [1.0, 0.0], [1.0, 2.0])),
         ("breaks", lambda: pass_through_varying(0.1, 1.0, 48.0, breaks=[50.0])),
         ("kappa", lambda: pass_through_varying(lambda t: -t, 1.0, 48.0)),
-        ("tau", lambda: keep_ratio_varying(0.1, lambda t: 1 - t, 48.0)),
-        ("ratio", lambda: pass_through_hours(0.0, 0.1, 1.0)),
-        ("kappa", lambda: pass_through_hours(0.5, 0.0, 1.0)),
         ("ratio", lambda: keep_hours(1.1, 0.1, 1.0)),
         ("since", lambda: carried_share(0.1, 1.0, 4.0, 5.0)),
     ],

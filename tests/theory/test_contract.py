@@ -52,8 +52,6 @@ BAD = [
     ("df", lambda: theory.t_shortfall(0.1, 1.0, 0, 1)),
     ("rate", lambda: theory.kou_shortfall(0.1, 0.5, 0.9, "short")),
     ("threshold", lambda: theory.gpd_shortfall(0.1, 0.2, 0.01, 0.3, 0.05)),
-    ("margin", lambda: theory.pareto_shortfall(0.01, 0.05, 0.01, 2.0)),
-    ("exponent", lambda: theory.pareto_shortfall(0.1, 0.05, 0.01, 1.0)),
     ("steps", lambda: theory.hit_probability(0.05, 0.03, steps=0)),
     ("n ", lambda: theory.cascade(-0.1, 3)),
     ("first_generation", lambda: theory.cascade(0.5, np.nan)),
@@ -74,7 +72,6 @@ BAD = [
     ("loss", lambda: theory.pool_liquidation_distance(10, 0.0025, 1.5)),
     ("stop", lambda: theory.uncovered(0.1, 10, 0.0)),
     ("fee", lambda: theory.pool_capture(0.1, -0.01)),
-    ("cap", lambda: theory.best_pool_trade(0.02, 0.0)),
     ("price", lambda: theory.constant_product_shortfall(10, 1000, 0.0)),
     ("skew", lambda: theory.skew_hours(1e-4, 1e-5, 1.5)),
 ]

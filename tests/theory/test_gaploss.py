@@ -18,7 +18,6 @@ from perpkit.theory import (
     lognormal_shortfall,
     merton_shortfall,
     normal_shortfall,
-    pareto_shortfall,
     shortfall,
     stale_option,
     t_expected_shortfall,
@@ -57,7 +56,6 @@ def test_linear_laws_against_quadrature(margin):  # catalogue 16
     assert normal_shortfall(margin, 0.002, 0.025) == pytest.approx(direct(normal.sf, margin), rel=1e-8, abs=1e-30)
     assert laplace_shortfall(margin, 0.015) == pytest.approx(direct(laplace.sf, margin), rel=1e-8)
     assert kou_shortfall(margin, 0.4, 30.0, of="loss") == pytest.approx(direct(lambda x: 0.4 * np.exp(-30 * x), margin), rel=1e-8)
-    assert pareto_shortfall(margin, 0.01, 0.2, 2.4) == pytest.approx(direct(lambda x: 0.2 * (0.01 / x) ** 2.4, margin), rel=1e-6)
     for shape in (-0.2, 0.0, 1e-13, 0.4):
         tail = stats.genpareto(shape, loc=0.005, scale=0.04)
         end = min(tail.support()[1], 1e7)

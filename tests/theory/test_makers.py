@@ -10,13 +10,11 @@ from perpkit import data
 from perpkit.theory import (
     Maker,
     certainty_equivalent,
-    closed_depth_ratio,
     concession,
     depth_cap,
     free_entry,
     gap_variance,
     headcount_depth,
-    implied_residual,
     maker_aversion,
     maker_quotes,
     offered_size,
@@ -39,7 +37,6 @@ BAD = [
     ("variance", lambda: offered_size(0.01, 1.0, 0.0)),
     ("push", lambda: offered_size(-0.01, 1.0, 1.0)),
     ("cost", lambda: free_entry(1.0, 1.0, 1.0, 0.0)),
-    ("ratio", lambda: implied_residual(0.0, 1.0, 1.0, 1.0)),
 ]
 
 
@@ -224,18 +221,6 @@ def test_makers_enter_until_it_no_longer_pays():
 
 
 # -- against published facts
-
-
-def test_closed_depth_is_a_band_about_the_published_one():
-    """Five minutes to a hedge at 55 % a year against a TSLA weekend: .026 (literature notes, 4.I) with as many makers as when open, its
-    root with free entry. Weekend volume of 6 to 18 % of a weekday's lies between or near."""
-    weekend = data.closures("TSLA").query("kind == 'weekend'")["gap"].var()
-    band = closed_depth_ratio(0.55**2 / (252 * 6.5) / 12, weekend)
-    assert band.fixed == pytest.approx(0.0258, abs=2e-4) and band.entry == pytest.approx(0.1605, abs=1e-3)
-    assert band.fixed < 0.06 < band.entry < 0.18
-    left = implied_residual([0.06, 0.18], 0.55**2 / (252 * 6.5) / 12, 0.0, weekend)
-    np.testing.assert_allclose(left, [0.43, 0.143], atol=2e-3)  # what no proxy hedges, if nobody leaves
-    assert closed_depth_ratio(1.0, left[0] * weekend / (0.55**2 / (252 * 6.5) / 12)).fixed == pytest.approx(0.06)
 
 
 def test_spreads_four_times_as_wide_go_with_published_depth():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from perpkit.theory import average_price_factor, break_even_notional, constant_product_cost, drag_cost, ema_drag_hours, hold_cost, schedule_cost
+from perpkit.theory import average_price_factor, constant_product_cost, drag_cost, ema_drag_hours, hold_cost, schedule_cost
 
 BOOK = {"depth": 20e6, "refill": 1.0, "target": 0.045}
 
@@ -190,10 +190,6 @@ def test_what_unwinding_gives_back():
     assert free.cost == pytest.approx(20e6 * 0.045**2 / 32) and free.entry == 0.0
 
 
-def test_break_even():
-    assert break_even_notional(56e3, 0.05) == pytest.approx(1.12e6)
-
-
 @pytest.mark.parametrize(
     ("name", "call"),
     [
@@ -206,8 +202,6 @@ def test_break_even():
         ("pushes", lambda: schedule_cost([0.1, 0.2], [1.0], 1, 1, 0.1, 1)),
         ("hours", lambda: schedule_cost([0.1], [-1.0], 1, 1, 0.1, 1)),
         ("tau", lambda: schedule_cost([0.1], [1.0], 1, 1, 0.1, 0.0)),
-        ("capture", lambda: break_even_notional(1.0, 0.0)),
-        ("cost", lambda: break_even_notional(-1.0, 0.1)),
     ],
 )
 def test_bad_input_is_named(name, call):

@@ -9,7 +9,6 @@ from perpkit.theory import (
     bankruptcy_price,
     clamp_updates,
     clamp_walk,
-    clamped_mark,
     ema_drag_hours,
     ema_half_life,
     ema_noise_ratio,
@@ -49,14 +48,6 @@ def test_clamp_updates_are_those_of_the_walk():  # catalogue 12
         assert clamp_updates(gap, clamp) == walk(1.0, np.exp(gap), clamp)
 
 
-def test_clamped_mark_walks_both_ways_and_stops():
-    for target in (220.0, 290.0, 250.0):
-        mark = 250.0
-        for taken in range(50):
-            assert clamped_mark(250.0, target, 0.005, taken) == pytest.approx(mark, rel=1e-12)
-            mark = min(max(target, mark * 0.995), mark * 1.005)
-
-
 def test_whole_steps_are_not_rounded_up():
     steps = np.arange(0, 60)
     np.testing.assert_array_equal(clamp_updates(steps * np.log1p(-0.005), 0.005), steps)
@@ -72,7 +63,6 @@ def test_article_example():  # catalogue 12, 14
     assert (ten.trigger, ten.bankrupt, ten.arrival) == (11, 22, 26)
     assert ten.liquidation_price == pytest.approx(236.84, abs=5e-3) and ten.bankruptcy_price == pytest.approx(225)
     assert ten.loss == pytest.approx(5.00, abs=1e-12)
-    assert clamped_mark(250, 220, 0.005, 11) <= ten.liquidation_price < clamped_mark(250, 220, 0.005, 10)
     twenty = clamp_walk(250, 220, leverage=20, maintenance=0.025, clamp=0.005)
     assert twenty.trigger == 6 and twenty.liquidation_price == pytest.approx(243.59, abs=5e-3)
     assert twenty.loss == pytest.approx(17.50, abs=1e-12)

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.signal import fftconvolve
 
-from perpkit.theory import MONITORING, hit_probability, kou_overshoot, monitoring_overshoot, twap_noise_variance, twap_shortfall
+from perpkit.theory import MONITORING, hit_probability, kou_overshoot, monitoring_overshoot, twap_noise_variance
 
 
 def test_constant_from_another_series():  # catalogue 19
@@ -85,5 +85,3 @@ def test_twap_noise():  # catalogue 21
         assert twap_noise_variance(0.02, 3.0, slices) == pytest.approx(0.02**2 * 3.0 * exact, rel=1e-12)
     assert twap_noise_variance(0.02, 3.0) == pytest.approx(0.02**2 * 3 / 3)
     assert twap_noise_variance(0.02, 3.0, 10_000) == pytest.approx(twap_noise_variance(0.02, 3.0), rel=2e-4)
-    law = stats.norm(0, 0.02)
-    assert twap_shortfall(0.03, 0.02, 3.0) == pytest.approx(quad(lambda x: (x - 0.03) * law.pdf(x), 0.03, 1, points=[0.1])[0], rel=1e-6)

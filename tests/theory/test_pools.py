@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from perpkit.theory import best_pool_trade, constant_product_shortfall, pool_capture, pool_liquidation_distance, skew_hours, uncovered
+from perpkit.theory import constant_product_shortfall, pool_capture, pool_liquidation_distance, skew_hours, uncovered
 
 
 def test_distances_of_the_venues_pages():
@@ -46,17 +46,6 @@ def test_the_avalanche_round_trips():
         opened, closed, sign = 250.0, 250.0 * np.exp(move), np.sign(move)
         profit = sign * (closed - opened) - 0.001 * (opened + closed)
         assert pool_capture(move, 0.001) == pytest.approx(profit / opened, abs=1e-15)
-
-
-@pytest.mark.parametrize("cap", [np.inf, 3e6, 1e5])
-def test_impact_bounds_what_can_be_taken(cap):
-    best = best_pool_trade(0.025, 3e-9, cap)
-    sizes = np.linspace(0.0, min(cap, 2e7), 200_001)
-    profits = sizes * (0.025 - 3e-9 * sizes)
-    assert best.profit == pytest.approx(profits.max(), rel=1e-6)
-    assert best.notional == pytest.approx(sizes[profits.argmax()], rel=1e-3)
-    assert best_pool_trade(-0.01, 3e-9) == (0.0, 0.0)
-    assert best_pool_trade(0.025, 0.0, 2e6).profit == pytest.approx(5e4)  # the cap set on AVAX after the event
 
 
 def test_hours_to_the_highest_funding():

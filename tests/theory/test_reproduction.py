@@ -10,7 +10,6 @@ from perpkit.theory import (
     Feedback,
     LeverageLaw,
     affordable_weight,
-    clamp_reach,
     critical_depth,
     critical_reproduction,
     equivalent_weight,
@@ -39,7 +38,6 @@ BAD = [
     ("frozen oracle", lambda: affordable_weight(LAW, Feedback(1.0, oracle_s=1800.0), FALLS)),
     ("prices", lambda: affordable_weight(LAW, Feedback(1.0), 0.7)),
     ("n ", lambda: affordable_weight(LAW, Feedback(1.0), FALLS, n=0.0)),
-    ("clamp", lambda: clamp_reach(0.05, 0.0, 3.0, 1.0)),
     ("push", lambda: reanchor_hours(-0.05, Feedback(1.0))),
     ("gap", lambda: phantom_weight(0.0, 0.025)),
     ("capture", lambda: phantom_weight(-0.1, 0.025, 0.0)),
@@ -194,17 +192,7 @@ def test_affordable_weight(prices):
     assert affordable_weight(EvenDensity(4.0), Feedback(1.0), small) == pytest.approx(0.25, rel=1e-6)
 
 
-# -- clamp and band
-
-
-@pytest.mark.parametrize(("push", "refill"), [(0.05, 8.3), (0.1, 40.0), (-0.1, 400.0)])
-def test_clamped_mark_meets_a_decaying_push(push, refill):
-    clamp, step = 0.0005, 3.0
-    mark, price = 0.0, abs(push)
-    while mark < price:
-        price, mark = price * np.exp(-refill * step / 3600), mark + clamp
-    assert clamp_reach(push, clamp, step, refill) == pytest.approx(mark / abs(push), abs=1.5 * clamp / abs(push))
-    assert clamp_reach(push, clamp, step, 0.0) == 1.0 and clamp_reach(push, clamp, step, [1e-6])[0] == pytest.approx(1.0, abs=1e-3)
+# -- band
 
 
 def first_touch(push, loop, goal):
