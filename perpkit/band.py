@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perpkit._checks import share
+from perpkit._checks import is_whole, share, typed
 from perpkit._compile import compiled
 
 
@@ -23,12 +23,13 @@ class Band:
     follows: bool = False
 
     def __post_init__(self) -> None:
+        typed(self)
         if not self.width > 0.0 or 1.0 <= self.width < float("inf"):
             raise ValueError(f"width is a fraction of the anchor, in (0, 1), or infinity for no band; got {self.width!r}")
         share("trigger", self.trigger, "the share of the way to the edge that moves the anchor")
         if self.trigger == 0.0:
             raise ValueError("trigger of 0 would move the anchor at once; give a share above 0")
-        if self.resets < 0 or int(self.resets) != self.resets:
+        if not (is_whole(self.resets) and self.resets >= 0):
             raise ValueError(f"resets counts moves of the anchor a side, 0 or more; got {self.resets!r}")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from perpkit._checks import not_negative
+from perpkit._checks import is_whole, not_negative, numbers, typed
 from perpkit._compile import compiled
 
 
@@ -32,13 +32,15 @@ class Batch:
     halt: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        typed(self)
         not_negative("interval_s", self.interval_s, "the time between batches in seconds")
-        if not self.cap >= 1.0 or (self.cap < math.inf and int(self.cap) != self.cap):
+        if not (self.cap == math.inf or is_whole(self.cap) and self.cap >= 1.0):
             raise ValueError(f"cap counts accounts, a whole number of 1 or more (infinity for no cap); got {self.cap!r}")
         if self.halt is not None:
-            if len(self.halt) != 2 or not 0.0 <= self.halt[0] <= self.halt[1] < math.inf:
+            times = numbers("halt", self.halt)
+            if len(times) != 2 or not 0.0 <= times[0] <= times[1] < math.inf:
                 raise ValueError(f"halt is two times in hours since the close, the earlier first, or None; got {self.halt!r}")
-            object.__setattr__(self, "halt", (float(self.halt[0]), float(self.halt[1])))
+            object.__setattr__(self, "halt", times)
 
 
 @compiled

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perpkit._checks import not_negative, positive, share
+from perpkit._checks import not_negative, positive, share, typed
 from perpkit._compile import compiled
 from perpkit.liquidity import Liquidity
 
@@ -65,6 +65,7 @@ class Book:
     closed: Liquidity | None = None
 
     def __post_init__(self) -> None:
+        typed(self)
         for name in ("depth_open", "depth_closed"):
             value = getattr(self, name)
             if not value > 0.0:
@@ -84,8 +85,6 @@ class Book:
             not_negative(name, getattr(self, name), "a log price")
         share("permanent", self.permanent, "the share of impact that stays")
         positive("limit", self.limit, "the largest push of the log price")
-        if not (self.closed is None or isinstance(self.closed, Liquidity)):
-            raise ValueError(f"closed is a perpkit Liquidity, or None for constant depth, spread and refill; got {self.closed!r}")
 
     def closed_at(self, hours_left: float) -> tuple[float, float, float]:
         """Depth (USD per log unit), half spread (log units) and refill (per hour) while closed, ``hours_left`` hours before the reopening."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from perpkit._checks import positive
+from perpkit._checks import positive, typed
 from perpkit.value import Value
 
 
@@ -39,6 +39,7 @@ class Closure:
     value: Value = field(default_factory=Value)
 
     def __post_init__(self) -> None:
+        typed(self)
         for name in ("hours", "closed_step_s", "update_s", "reopen_minutes"):
             positive(name, getattr(self, name), "a duration")
             object.__setattr__(self, name, float(getattr(self, name)))  # 48 and 48.0 are one closure, also to a digest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perpkit._checks import not_negative
+from perpkit._checks import not_negative, typed
 from perpkit._compile import compiled
 from perpkit.oracle import impact_difference
 
@@ -43,6 +43,7 @@ class Funding:
     when_closed: bool = True
 
     def __post_init__(self) -> None:
+        typed(self)
         if self.premium not in PREMIA:
             raise ValueError(f"premium is one of {sorted(PREMIA)}; got {self.premium!r}")
         for name in ("clamp_8h", "multiplier", "cap_per_hour"):

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 
-from perpkit._checks import not_negative, positive, share
+from perpkit._checks import not_negative, positive, share, typed
 from perpkit.band import Band, no_band
 from perpkit.batch import Batch
 from perpkit.book import Book
@@ -60,9 +60,7 @@ class Machine:
     book: Book = field(default_factory=Book)
 
     def __post_init__(self) -> None:
-        for name, kind in _KINDS.items():
-            if not isinstance(getattr(self, name), kind):
-                raise ValueError(f"{name} is a perpkit {kind.__name__}; got {getattr(self, name)!r}")
+        typed(self)
         if not self.mark_step > 0.0 or 1.0 <= self.mark_step < math.inf:
             raise ValueError(f"mark_step is the largest relative move of one update, in (0, 1), or infinity; got {self.mark_step!r}")
         not_negative("insurance", self.insurance, "a share of open interest")
@@ -75,27 +73,16 @@ class Machine:
             raise ValueError(f"adl is one of {sorted(ADL)}; got {self.adl!r}")
 
 
-_KINDS = {
-    "oracle": Oracle,
-    "mark": Mark,
-    "band": Band,
-    "funding": Funding,
-    "margin": Margin,
-    "liquidation": Liquidation,
-    "backstop": Backstop,
-    "batch": Batch,
-    "book": Book,
-}
-
-
 def replace(thing, **changes):
     """``thing`` (a machine or any of its frozen parts) with fields changed and checked again.
 
     Raises
     ------
     ValueError
-        If a field does not exist, or its value fails the checks of its class.
+        If ``thing`` is no such part, a field does not exist, or its value fails the checks of its class.
     """
+    if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
+        raise ValueError(f"replace changes a perpkit Machine, or a part of one; got {thing!r}")
     names = [f.name for f in dataclasses.fields(thing)]
     for name in changes:
         if name not in names:

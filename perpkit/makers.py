@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from perpkit import base
-from perpkit._checks import not_negative, positive, share
+from perpkit._checks import not_negative, positive, share, typed
 from perpkit.liquidity import Liquidity, clock_hours
 from perpkit.theory.makers import Maker, MakerQuotes, depth_cap, gap_variance, maker_quotes
 
@@ -68,6 +68,7 @@ class Makers:
     law: str = "normal"
 
     def __post_init__(self) -> None:
+        typed(self)
         for name, what in (
             ("depth", "USD per unit log return"), ("half_spread", "a log distance"), ("hedge_minutes", "minutes to a hedge"),
             ("vol", "a volatility per square root of an hour"), ("gap_sd", "the standard deviation of the log gap"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perpkit._checks import positive
+from perpkit._checks import positive, typed
 from perpkit._compile import compiled
 from perpkit.accounts import Accounts
 
@@ -31,8 +31,9 @@ class Margin:
     maintenance: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.max_leverage >= 1.0:
-            raise ValueError(f"max_leverage is 1 or more; got {self.max_leverage!r}")
+        typed(self)
+        if not 1.0 <= self.max_leverage < float("inf"):
+            raise ValueError(f"max_leverage is a finite number of 1 or more; got {self.max_leverage!r}")
         if self.maintenance is None:
             object.__setattr__(self, "maintenance", 0.5 / self.max_leverage)
         positive("maintenance", self.maintenance, "a rate on notional")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perpkit._checks import positive, share
+from perpkit._checks import positive, share, typed
 from perpkit._compile import compiled
 
 FROZEN, IMPACT_EMA, NONE, LEVEL, LAST, DECAYING, PROXY = range(7)
@@ -51,6 +51,7 @@ class Oracle:
     r2: float = 1.0
 
     def __post_init__(self) -> None:
+        typed(self)
         if self.kind not in range(len(NAMES)):
             raise ValueError(f"kind is one of the codes of perpkit.oracle, 0 to {len(NAMES) - 1}; got {self.kind!r}")
         if self.kind in AVERAGED:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perpkit._checks import not_negative, positive, share
+from perpkit._checks import not_negative, numbers, positive, share, typed, whole
 from perpkit._compile import compiled
 
 
@@ -41,11 +41,12 @@ class Value:
     open_vol: float = 0.0
 
     def __post_init__(self) -> None:
+        typed(self)
         share("news_share", self.news_share, "the news' share of the gap's variance")
         positive("sd", self.sd, "the standard deviation of the log gap")
         not_negative("open_vol", self.open_vol, "a volatility per square root of an hour")
-        if int(self.news_count) != self.news_count or self.news_count < 1:
-            raise ValueError(f"news_count is a number of news items, 1 or more; got {self.news_count!r}")
+        whole("news_count", self.news_count, "a number of news items")
+        object.__setattr__(self, "news_hours", numbers("news_hours", self.news_hours))
         if any(not 0.0 <= h < math.inf for h in self.news_hours):
             raise ValueError(f"news_hours are hours after the close, 0 or more; got {self.news_hours!r}")
 

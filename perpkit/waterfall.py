@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perpkit._checks import not_negative, share
+from perpkit._checks import not_negative, share, typed
 from perpkit._compile import compiled
 
 NO_ADL, QUEUE, PRO_RATA, CROSSING = range(4)
@@ -48,6 +48,7 @@ class Liquidation:
     order_band: float = math.inf
 
     def __post_init__(self) -> None:
+        typed(self)
         if self.orders not in ORDERS:
             raise ValueError(f"orders is one of {', '.join(map(repr, ORDERS))}; got {self.orders!r}")
         if not self.order_band > 0.0 or 1.0 <= self.order_band < math.inf:
@@ -84,6 +85,7 @@ class Backstop:
     margin: float = 0.0
 
     def __post_init__(self) -> None:
+        typed(self)
         if not self.capacity >= 0.0:
             raise ValueError(f"capacity is a share of open interest, 0 or more (infinity for no limit but its margin); got {self.capacity!r}")
         share("threshold", self.threshold, "a share of maintenance margin")

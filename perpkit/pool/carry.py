@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from perpkit._checks import not_negative, share
+from perpkit._checks import not_negative, share, typed
 from perpkit._compile import compiled
 
 
@@ -56,6 +56,7 @@ class Carry:
     when_closed: bool = True
 
     def __post_init__(self) -> None:
+        typed(self)
         for name in ("rollover", "base", "top", "velocity", "floor", "threshold", "closed_factor"):
             not_negative(name, getattr(self, name), "part of the hourly carry")
         share("protocol", self.protocol, "the protocol's share of borrowing")

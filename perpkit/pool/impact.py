@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perpkit._checks import not_negative, positive
+from perpkit._checks import not_negative, positive, typed
 from perpkit._compile import compiled
 
 NO_IMPACT, SKEW, IMBALANCE = 0, 1, 2
@@ -24,6 +24,7 @@ class Impact:
     most_got: float = 1.0
 
     def __post_init__(self) -> None:
+        typed(self)
         if self.kind not in (NO_IMPACT, SKEW, IMBALANCE):
             raise ValueError(f"kind is impact.NO_IMPACT, impact.SKEW or impact.IMBALANCE; got {self.kind!r}")
         positive("scale", self.scale, "USD of skew")

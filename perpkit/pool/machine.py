@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from perpkit._checks import not_negative, share
+from perpkit._checks import not_negative, share, typed
 from perpkit.book import Book
 from perpkit.pool.carry import Carry
 from perpkit.pool.impact import Impact, no_impact
@@ -58,12 +58,7 @@ class Pool:
     book: Book = field(default_factory=Book)
 
     def __post_init__(self) -> None:
-        for name, kind in _KINDS.items():
-            if not isinstance(getattr(self, name), kind):
-                raise ValueError(f"{name} is a perpkit {kind.__name__}; got {getattr(self, name)!r}")
-        for name, kind in (("margin_closed", PoolMargin), ("stop", Stop)):
-            if not isinstance(getattr(self, name), (kind, type(None))):
-                raise ValueError(f"{name} is a perpkit {kind.__name__} or None; got {getattr(self, name)!r}")
+        typed(self)
         if not self.overnight_leverage >= 1.0:
             raise ValueError(f"overnight_leverage is 1 or more, or infinity for no cut; got {self.overnight_leverage!r}")
         if self.overnight not in ("reduce", "close"):
@@ -72,16 +67,3 @@ class Pool:
         not_negative("informed", self.informed, "a share of open interest")
         if self.informed > 0.0 and self.feed.closed not in ("frozen", "perp"):
             raise ValueError(f'informed flow needs a feed that trades at a stale price, "frozen" or "perp"; got {self.feed.closed!r}')
-
-
-_KINDS = {
-    "feed": Feed,
-    "impact": Impact,
-    "margin": PoolMargin,
-    "carry": Carry,
-    "fees": Fees,
-    "tranches": Tranches,
-    "hedge": Hedge,
-    "payouts": Payouts,
-    "book": Book,
-}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perpkit._checks import not_negative, positive, share
+from perpkit._checks import not_negative, positive, share, typed
 from perpkit.accounts import Accounts
 
 NO_PRICE, FROZEN, LIVE, PERP = 0, 1, 2, 3
@@ -44,6 +44,7 @@ class Feed:
     trigger: str = "mid"
 
     def __post_init__(self) -> None:
+        typed(self)
         if self.closed not in FEEDS:
             raise ValueError(f"closed is one of {sorted(FEEDS)}; got {self.closed!r}")
         if self.trigger not in ("mid", "fill"):
@@ -83,6 +84,7 @@ class PoolMargin:
     forfeits: bool = False
 
     def __post_init__(self) -> None:
+        typed(self)
         if not self.max_leverage >= 1.0:
             raise ValueError(f"max_leverage is 1 or more; got {self.max_leverage!r}")
         for name in ("maintenance", "cushion"):
@@ -151,6 +153,7 @@ class Fees:
     to_pool: float = 1.0
 
     def __post_init__(self) -> None:
+        typed(self)
         for name in ("open", "close", "liquidation"):
             share(name, getattr(self, name), "a share of notional")
         share("to_pool", self.to_pool, "the pool's share of fees")
@@ -173,6 +176,7 @@ class Stop:
     guaranteed: bool = False
 
     def __post_init__(self) -> None:
+        typed(self)
         if not 0.0 < self.loss < 1.0:
             raise ValueError(f"loss is the share of collateral lost at the stop, above 0 and below 1; got {self.loss!r}")
         if not 0.0 < self.share <= 1.0:
@@ -196,6 +200,7 @@ class Tranches:
     split: float | None = None
 
     def __post_init__(self) -> None:
+        typed(self)
         not_negative("junior", self.junior, "a share of open interest")
         positive("senior", self.senior, "a share of open interest")
         if self.split is not None:
@@ -226,6 +231,7 @@ class Hedge:
     delay_minutes: float = 0.0
 
     def __post_init__(self) -> None:
+        typed(self)
         share("share", self.share, "the hedged share of the pool's position")
         not_negative("delay_minutes", self.delay_minutes, "a time in minutes")
 
@@ -254,6 +260,7 @@ class Payouts:
     side: float = 0.5
 
     def __post_init__(self) -> None:
+        typed(self)
         for name in ("max_gain", "daily", "adl_above", "paid_up_to"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} is above 0, or infinity for no limit; got {getattr(self, name)!r}")
