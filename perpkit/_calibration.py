@@ -12,7 +12,8 @@ import pandas as pd
 from scipy import stats
 
 from perpkit import data, gaps, priors
-from perpkit._emcee import Schedule, generator, walk
+from perpkit._checks import generator
+from perpkit._emcee import Schedule, walk
 from perpkit._likelihood import LIKELIHOODS
 from perpkit._parts import check_draw
 from perpkit._volatility import measure, with_history

@@ -53,15 +53,6 @@ class Walk:
     points: np.ndarray
 
 
-def generator(rng: int | np.random.Generator) -> np.random.Generator:
-    """The generator, or a new one from a seed."""
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if isinstance(rng, bool) or not isinstance(rng, (int, np.integer)) or rng < 0:
-        raise ValueError(f"rng is a seed of 0 or more, or a numpy Generator; got {rng!r}")
-    return np.random.default_rng(rng)
-
-
 def log_posterior(prior: Prior, x: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Function from points of the line, shape (walkers, parameters), to the log posterior of gaps ``x`` there, up to a constant."""
     likelihood = LIKELIHOODS[prior.law]

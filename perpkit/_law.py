@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import qmc
 
+from perpkit._checks import positive
 from perpkit._parts import by_parts, check_draw, check_factor, inside, like, scaled_record
 
 
@@ -232,8 +233,7 @@ class Capped(Law):
     limit: float
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.limit < np.inf:
-            raise ValueError(f"limit is a log gap, a finite number above 0; got {self.limit!r}")
+        positive("limit", self.limit, "a log gap")
 
     @property
     def name(self) -> str:

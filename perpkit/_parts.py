@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import integrate
 
+from perpkit._checks import is_number, needs_generator
+
 _FAR = 1e7
 """Log price beyond which no law with a finite mean has anything left."""
 
@@ -37,7 +39,7 @@ def scaled_record(record: tuple[float, float] | None, factor: float) -> tuple[fl
 
 def check_factor(factor: float) -> float:
     """``factor`` if it can scale a gap."""
-    if not 0.0 < factor < np.inf:
+    if not (is_number(factor) and 0.0 < factor < np.inf):
         raise ValueError(f"factor multiplies the gap, a finite number above 0; got {factor!r}")
     return float(factor)
 
@@ -46,8 +48,7 @@ def check_draw(n: int, rng: np.random.Generator) -> None:
     """Raise unless ``n`` draws can be made with ``rng``."""
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n is the number of draws, a whole number of 1 or more; got {n!r}")
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(f"rng is a numpy.random.Generator, from numpy.random.default_rng(seed); got {rng!r}")
+    needs_generator(rng)
 
 
 def like(argument: float | np.ndarray, result: np.ndarray) -> float | np.ndarray:

@@ -117,6 +117,9 @@ def start(rules: dict[str, dict]) -> datetime.date:
 def house(name: str, market: str) -> House:
     """The venue of that name. Raises ValueError naming the nearest choices if it, or the market, is unknown."""
     houses = shipped()[0]
+    for label, word in (("name", name), ("market", market)):
+        if not isinstance(word, str):
+            raise ValueError(f"{label} is a word, as venues() lists it; got {word!r}")
     if name not in houses:
         raise ValueError(f"no venue {name!r}; {_nearest(name, houses)}")
     found = houses[name]

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from perpkit._checks import positive
+from perpkit._checks import generator, is_number, not_negative, positive, whole
+
+_WIDEST = 10.0
 
 
 @dataclass(frozen=True)
@@ -100,19 +102,22 @@ class Accounts:
         size_sd : log standard deviation of the notional of an account.
         price : last reference print and entry price, USD.
         """
-        if n < 2 or n % 2:
+        if whole("n", n, "an even number of accounts, half long and half short", 2) % 2:
             raise ValueError(f"n is an even number of accounts, half long and half short, at least 2; got {n!r}")
+        if not (is_number(max_leverage) and max_leverage > 1.0):
+            raise ValueError(f"max_leverage is above 1; got {max_leverage!r}")
         positive("leverage_median", leverage_median, "the median leverage")
         positive("leverage_sd", leverage_sd, "the log standard deviation of leverage")
         positive("open_interest", open_interest, "USD a side")
         positive("price", price, "the last reference print in USD")
-        if not max_leverage > 1.0:
-            raise ValueError(f"max_leverage is above 1; got {max_leverage!r}")
-        if size_sd < 0.0 or not math.isfinite(size_sd):
-            raise ValueError(f"size_sd is a log standard deviation, 0 or more; got {size_sd!r}")
-        rng = np.random.default_rng(rng)
+        not_negative("size_sd", size_sd, "the log standard deviation of an account's notional")
+        if size_sd > _WIDEST:
+            raise ValueError(f"size_sd is a log standard deviation, at most {_WIDEST:g}, where one account holds nearly everything; got {size_sd!r}")
         law = stats.norm(math.log(leverage_median), leverage_sd)
         low, high = law.cdf(0.0), law.cdf(math.log(max_leverage))
+        if not high - low > 1e-6:
+            raise ValueError(f"leverage_median of {leverage_median!r} leaves nobody between 1x and max_leverage of {max_leverage!r}x; choose it in between")
+        n, rng = int(n), generator(rng)
         half = n // 2
         notional = np.exp(size_sd * rng.standard_normal(half))
         notional *= open_interest / notional.sum()

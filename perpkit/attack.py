@@ -24,7 +24,7 @@ import pandas as pd
 import xarray as xr
 from scipy.optimize import differential_evolution, minimize
 
-from perpkit._checks import not_negative, positive
+from perpkit._checks import not_negative, positive, typed
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.engine import Run, Shocks, Tables, check, draw, simulate
@@ -72,6 +72,7 @@ class Attack:
     cap: float = math.inf
 
     def __post_init__(self) -> None:
+        typed(self)
         if not -1.0 < self.push < 1.0:
             raise ValueError(f"push is a log distance from fair value, between -1 and 1; got {self.push!r}")
         if self.shape not in SHAPES:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from perpkit import nights
+from perpkit._checks import numbers
 from perpkit._parts import check_draw
 from perpkit.gaps import Bootstrap
 
@@ -33,7 +34,7 @@ def wiped_out(symbol: str, margins: Iterable[float], table: pd.DataFrame | None 
     ValueError
         If a margin is not above 0, the symbol is unknown or the table lacks a column.
     """
-    levels = [float(margin) for margin in margins]
+    levels = numbers("margins", margins)
     if not levels or not all(0.0 < level < float("inf") for level in levels):
         raise ValueError(f"margins are shares of notional, each above 0, such as (0.1, 0.05); got {margins!r}")
     log = nights.returns(symbol, table)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from perpkit._checks import is_number
 from perpkit.sessions import span_kind, trading_calendar
 
 KINDS = ("overnight", "weekend", "holiday")
@@ -141,7 +142,7 @@ def closures_from_ohlc(
 def day(name: str, value: str | pd.Timestamp) -> pd.Timestamp:
     """The date of ``value`` on its own clock, without a time zone. Raises ValueError, naming ``name``, if it is no date."""
     try:
-        moment = pd.Timestamp(value)
+        moment = pd.NaT if is_number(value) else pd.Timestamp(value)  # a number would be nanoseconds since 1970
     except (TypeError, ValueError):
         moment = pd.NaT
     if moment is pd.NaT:

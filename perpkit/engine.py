@@ -16,6 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from perpkit import arbitrage, kernel, loop, value
+from perpkit._checks import as_seed, is_number, whole
 from perpkit._compile import compiled
 from perpkit.accounts import Accounts
 from perpkit.book import anchor_path
@@ -36,6 +37,9 @@ CHUNK = 64
 """Weekends that share one stream of random numbers. Part of the definition of a seed: changing it changes every result."""
 TOLERANCE = 1e-9
 """Largest imbalance of the ledger, as a share of open interest."""
+REACH = 13.0
+"""Largest rise in log units, a price times 440,000: beyond it the ledger's rounding is no longer small against open interest."""
+_PERCENT = 3.0  # gaps that all exceed it, a fall of 95 % or a price times 20, were meant in percent
 _EVENT_ROWS = 100_000
 
 
@@ -115,7 +119,7 @@ class Tables:
 
     @staticmethod
     def check(machine: Machine, accounts: Accounts, closure: Closure) -> None:
-        """Raise ``ValueError`` if an account could not have been opened, or would be below maintenance before anything happens."""
+        """Raise ``ValueError`` if an account would be below maintenance before anything happens; it may be above the leverage of a new one."""
         _check_margin(machine, accounts)
 
     def __init__(
@@ -133,7 +137,7 @@ class Tables:
         self.pull, self.bridge_noise = value.bridge(closure.value, closure.closed_steps)
         self.open_noise = closure.value.open_vol * math.sqrt(closure.update_s / 3600.0)
         self.expectation = _expectation(machine, closure, self.rules, self.paces)
-        self.params = np.array([*machine.mark.params, 0.0])
+        self.params = np.array(machine.mark.params, dtype=float)
         self.memory = np.zeros(MEMORY)
         self.an_hour = round(3600.0 / closure.update_s)
         self.room = np.empty((kernel.ROOM, max(closure.updates, self.an_hour)))
@@ -182,9 +186,23 @@ def engine_of(machine) -> type:
 def check(machine, accounts: Accounts, closure: Closure) -> None:
     """Raise ``ValueError`` if machine, accounts and closure do not fit, before anything runs."""
     engine = engine_of(machine)
-    if not isinstance(accounts, Accounts):
-        raise ValueError(f"accounts is a perpkit Accounts; got {accounts!r}")
+    for name, given, kind in (("accounts", accounts, Accounts), ("closure", closure, Closure)):
+        if not isinstance(given, kind):
+            raise ValueError(f"{name} is a perpkit {kind.__name__}; got {given!r}")
     engine.check(machine, accounts, closure)
+
+
+def check_gaps(gaps: np.ndarray) -> None:
+    """Raise ``ValueError`` if log gaps are not finite, rise too far for the ledger, or look like percent."""
+    bad = np.flatnonzero(~np.isfinite(gaps))
+    if bad.size:
+        raise ValueError(f"gaps are finite log returns; entry {bad[0]} is {gaps[bad[0]]!r}")
+    if gaps.max() > REACH or np.abs(gaps).min() > _PERCENT:
+        worst = gaps[np.argmax(np.abs(gaps))]
+        raise ValueError(
+            f"a gap is a log return, such as -0.128 for a fall of 12 %, at most {REACH:g}; got {worst:g}: divide percent by 100, "
+            f"and cut a law that goes so far with its method capped"
+        )
 
 
 def prepare(machine, accounts: Accounts, closure: Closure, orders: Orders | None, misprints: Sequence[Misprint]):
@@ -339,15 +357,6 @@ def verify(out: np.ndarray, machine: Machine, seed: int, first: int) -> None:
         )
 
 
-def as_seed(rng: int | np.random.Generator) -> int:
-    """A whole-number seed from a seed or a generator."""
-    if isinstance(rng, np.random.Generator):
-        return int(rng.integers(2**63))
-    if isinstance(rng, (int, np.integer)) and rng >= 0:
-        return int(rng)
-    raise ValueError(f"rng is a seed of 0 or more, or a numpy Generator; got {rng!r}")
-
-
 def simulate(
     machine: Machine,
     accounts: Accounts,
@@ -389,11 +398,10 @@ def simulate(
     RuleError
         If a reader's mark rule returned something that is no price.
     """
-    if not math.isfinite(gap):
-        raise ValueError(f"gap is a finite log return; got {gap!r}")
-    if weekend < 0:
-        raise ValueError(f"weekend counts from 0; got {weekend!r}")
-    seed = as_seed(rng)
+    if not is_number(gap):
+        raise ValueError(f"gap is one log return; got {gap!r}")
+    check_gaps(np.array([gap], dtype=float))
+    seed, weekend = as_seed(rng), whole("weekend", weekend, "the place of a weekend in its seed", 0)
     chunk, place = divmod(weekend, CHUNK)
     check(machine, accounts, closure)
     tables = prepare(machine, accounts, closure, orders, misprints)

@@ -18,12 +18,13 @@ import xarray as xr
 from tqdm import tqdm
 
 from perpkit import kernel
+from perpkit._checks import as_seed, whole
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
-from perpkit.engine import CHUNK, ENGINES, as_seed, check, draw, engine_of, prepare, reads_proxy, verify
+from perpkit.engine import CHUNK, ENGINES, check, check_gaps, draw, engine_of, prepare, reads_proxy, verify
 from perpkit.ledger import EVENT_FIELDS
 from perpkit.machine import Machine
-from perpkit.orders import Misprint, Orders
+from perpkit.orders import Misprint, Orders, listed
 from perpkit.runs import SOURCE, Store, digest, identity
 
 BLOCK = 8
@@ -57,7 +58,7 @@ def ensemble(
     n: int | None = None,
     rng: int | np.random.Generator = 1,
     executor: Executor | None = None,
-    sampling: str = "stratified",
+    sampling: str | None = None,
     block: int = BLOCK,
     progress: bool = False,
     outcomes: Sequence[str] | None = None,
@@ -78,7 +79,7 @@ def ensemble(
     rng : seed or generator.
     executor : any ``concurrent.futures.Executor``; by default a pool of one thread a core. A Dask cluster gives one by
         ``distributed.Client(...).get_executor()``.
-    sampling : how gaps are drawn from a law: ``"stratified"``, one in each of ``n`` equally likely strata; ``"sobol"``, at scrambled Sobol
+    sampling : how gaps are drawn from a law: ``"stratified"``, the default, one in each of ``n`` equally likely strata; ``"sobol"``, at scrambled Sobol
         points, ``n`` a power of two; both in order, lowest first. Or ``"independent"``.
     block : chunks of 64 weekends in one task.
     progress : show a bar.
@@ -118,14 +119,15 @@ def ensemble(
     holders = {name: accounts[name] if isinstance(accounts, Mapping) else accounts for name in by_name}
     if isinstance(orders, Mapping) and set(orders) != set(by_name):
         raise ValueError(f"orders are named {sorted(orders)}, machines {sorted(by_name)}; use the same names")
-    outside = {name: (orders[name] if isinstance(orders, Mapping) else orders, tuple(misprints)) for name in by_name}
+    if executor is not None and not isinstance(executor, Executor):
+        raise ValueError(f"executor is a concurrent.futures.Executor, or None for threads; got {executor!r}")
+    outside = {name: (orders[name] if isinstance(orders, Mapping) else orders, listed(misprints)) for name in by_name}
     for name, machine in by_name.items():
         check(machine, holders[name], closure)
         if any(outside[name]):
             prepare(machine, holders[name], closure, *outside[name])
-    for name, number, what in (("block", block, "a number of chunks"), ("tasks", tasks, "a number of blocks")):
-        if number is not None and (number < 1 or int(number) != number):
-            raise ValueError(f"{name} is {what}, 1 or more; got {number!r}")
+    block = whole("block", block, "a number of chunks")
+    tasks = TASKS * (cpu_count() or 1) if tasks is None else whole("tasks", tasks, "a number of blocks")
     kept = _columns(by_name.values(), outcomes)
     seed = as_seed(rng)
     drawn, sampling, record = _gaps(gaps, n, seed, sampling)
@@ -145,7 +147,7 @@ def ensemble(
     pool = ThreadPoolExecutor(cpu_count()) if own else executor
     try:
         with tqdm(total=count, initial=min(len(done) * span, count), unit="weekend", disable=not progress) as bar:
-            for start, rows in _in_flight(pool, tasks or TASKS * (cpu_count() or 1), jobs, machines_held, closure, seed, kept):
+            for start, rows in _in_flight(pool, tasks, jobs, machines_held, closure, seed, kept):
                 stop = start + rows.shape[1]
                 result[:, start:stop] = rows
                 if shelf is not None:
@@ -218,26 +220,32 @@ def _as_block(rows: np.ndarray, names: list[str], outcomes: Sequence[str], start
     return xr.DataArray(rows, coords, ("machine", "weekend", "outcome"), "outcomes")
 
 
-def _gaps(gaps, n: int | None, seed: int, sampling: str) -> tuple[np.ndarray, str, tuple[float, float] | None]:
-    if n is not None and (int(n) != n or n < 1):
-        raise ValueError(f"n is a number of weekends, 1 or more; got {n!r}")
-    if sampling not in SAMPLING:
+def _gaps(gaps, n: int | None, seed: int, sampling: str | None) -> tuple[np.ndarray, str, tuple[float, float] | None]:
+    count = None if n is None else whole("n", n, "a number of weekends")
+    if sampling is not None and sampling not in SAMPLING:
         raise ValueError(f"sampling is one of {', '.join(map(repr, SAMPLING))}; got {sampling!r}")
     if isinstance(gaps, GapLaw):
-        if n is None:
+        if count is None:
             raise ValueError("n is needed with a law of the gap: how many weekends to draw")
         # A stream of its own: the same gaps whatever the closure or the number of machines.
         rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(2**32 - 1,))))
-        draws = getattr(gaps, SAMPLING[sampling])
-        return np.asarray(draws(int(n), rng), dtype=float), sampling, gaps.record
-    drawn = np.atleast_1d(np.asarray(gaps, dtype=float))
+        sampling = sampling or "stratified"
+        drawn = np.asarray(getattr(gaps, SAMPLING[sampling])(count, rng), dtype=float)
+        check_gaps(drawn)
+        return drawn, sampling, gaps.record
+    if sampling is not None:
+        raise ValueError(f"sampling={sampling!r} is for a law; gaps given one by one are run in their order: leave it out")
+    try:
+        drawn = np.atleast_1d(np.asarray(gaps, dtype=float))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"gaps is a law of the log gap, such as perpkit.gaps.empirical('TSLA') or perpkit.gaps.Parametric('Normal', scipy.stats.norm(0.0, 0.02)), "
+            f"or a vector of log returns; got {gaps!r}"
+        ) from None
     if drawn.ndim != 1 or not drawn.size:
         raise ValueError(f"gaps is a law or a vector of log returns; got an array of shape {drawn.shape}")
-    bad = np.flatnonzero(~np.isfinite(drawn))
-    if bad.size:
-        raise ValueError(f"gaps are finite log returns; entry {bad[0]} is {drawn[bad[0]]!r}")
-    count = len(drawn) if n is None else int(n)
-    return np.resize(drawn, count), "given", None
+    check_gaps(drawn)
+    return np.resize(drawn, count or len(drawn)), "given", None
 
 
 _UNITS = {

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
+from perpkit._checks import between
+
 SORTED = ("stratified", "sobol")
 """Ways of drawing gaps that put one in each of as many equally likely strata as there are weekends, lowest first."""
 
@@ -46,6 +48,9 @@ def estimate(outcome: xr.DataArray, minus: xr.DataArray | None = None) -> Estima
     ValueError
         If there is more than the weekend dimension, the pair does not belong together, or fewer than two weekends remain.
     """
+    for name, given in (("outcome", outcome), ("minus", minus)):
+        if not isinstance(given, xr.DataArray) and (given is not None or name == "outcome"):
+            raise ValueError(f"{name} is one outcome of an ensemble, as ens['shortfall'].sel(machine='today'); got {type(given).__name__}")
     if outcome.dims != ("weekend",):
         raise ValueError(f"outcome has dims {outcome.dims}; select one machine first, as ens['shortfall'].sel(machine='today')")
     if minus is not None:
@@ -111,14 +116,15 @@ def credible(outcome: xr.DataArray, law: Members, level: float = 0.9, minus: xr.
         As :func:`estimate`; if an outcome is nan in some weekend; if ``level`` is not between 0 and 1; or if the gaps were not drawn from
         ``law``.
     """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level is a share between 0 and 1; got {level!r}")
+    between("level", level, "a share")
     mean = estimate(outcome, minus)
     x = outcome.values if minus is None else outcome.values - minus.values
     if not np.isfinite(x).all():
         lacking = int((~np.isfinite(x)).sum())
         raise ValueError(f"{outcome.name} has no value in {lacking} of {x.size} weekends; only an outcome of every weekend can be reweighted")
     gap = outcome.coords["gap"].values
+    if not hasattr(law, "members_logpdf"):
+        raise ValueError(f"law is a posterior's, such as posterior.predictive(); got {law!r}")
     _check_drawn(gap, law, outcome.attrs.get("sampling"))
     logs = law.members_logpdf(gap)
     weights = np.exp(logs - np.logaddexp.reduce(logs, axis=0) + math.log(len(logs)))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from perpkit import data
+from perpkit._checks import is_number, needs_generator
 from perpkit._mle import FAMILIES, fit_family, fit_tail
 from perpkit.laws import Bootstrap, Capped, Empirical, Law, Parametric, Scaled, Spliced, Tail
 
@@ -95,7 +96,7 @@ def fit(
     if law != "gpd":
         return Parametric(name, fit_family(law, sample.gaps, sample.name), sample.record)
     share = 0.05 if tail is None else tail
-    if not 0.0 < share < 0.5:
+    if not (is_number(share) and 0.0 < share < 0.5):
         raise ValueError(f"tail is the share of the gaps in each tail, above 0 and below 0.5; got {tail!r}")
     count = round(share * len(sample))
     # Why the two tails are those of different things: see Spliced.
@@ -128,8 +129,10 @@ def pit(law: Law | Sequence[Law], gaps: np.ndarray, rng: np.random.Generator | N
     seen = np.asarray(gaps, dtype=float)
     if seen.ndim != 1 or not seen.size or not np.isfinite(seen).all():
         raise ValueError(f"gaps is a vector of finite log gaps, at least one; got {gaps!r}")
-    if rng is not None and not isinstance(rng, np.random.Generator):
-        raise ValueError(f"rng is a numpy.random.Generator, from numpy.random.default_rng(seed), or None; got {rng!r}")
+    if rng is not None:
+        needs_generator(rng)
+    if not isinstance(law, Law | Sequence):
+        raise ValueError(f"law is a perpkit Law, or one for each of the {len(seen)} gaps; got {law!r}")
     each = None if isinstance(law, Law) else list(law)
     if each is not None and (len(each) != len(seen) or not all(isinstance(one, Law) for one in each)):
         raise ValueError(f"law is a perpkit Law, or one for each of the {len(seen)} gaps; got {len(each)}")

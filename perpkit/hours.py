@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from perpkit import data, nights, sessions
+from perpkit._checks import needs_generator
 from perpkit.gaps import Bootstrap
 
 SYMBOLS = ("TSLA", "NVDA", "QQQ", "SPY")
@@ -138,8 +139,7 @@ def known(symbol: str) -> None:
 def check(symbol: str, rng: np.random.Generator) -> None:
     """Raise unless the symbol is known and rng a Generator."""
     known(symbol)
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(f"rng is a numpy.random.Generator, from numpy.random.default_rng(seed); got {rng!r}")
+    needs_generator(rng)
 
 
 def _against(symbol: str, rng: np.random.Generator, ratio, to_close: bool = False) -> Bootstrap:

@@ -15,6 +15,7 @@ from perpkit._parts import inside
 from perpkit.accounts import Accounts
 from perpkit.book import Book
 from perpkit.clock import Closure
+from perpkit.engine import REACH
 from perpkit.ensemble import ensemble
 from perpkit.funding import Funding
 from perpkit.laws import Law
@@ -25,8 +26,6 @@ from perpkit.oracle import frozen_oracle
 
 DECADES = 14
 """Decades of tail probability that :func:`frozen_limit` samples, a side."""
-REACH = 13.0
-"""Largest log gap it runs, a price times 440,000: beyond it the ledger's rounding is no longer small against open interest."""
 
 
 def frozen_machine(margin: float) -> Machine:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from types import FunctionType
 from typing import NamedTuple
 
 import numba
@@ -20,7 +22,7 @@ import numpy as np
 from numba import cloudpickle
 from numba.core import config, types
 
-from perpkit._checks import positive, share
+from perpkit._checks import numbers, positive, share, typed
 from perpkit._compile import compiled
 
 ORACLE, MID, MEDIAN, BLEND, CUSTOM, LOCAL_MEDIAN, IMPACT_MEDIAN, LAST_MEDIAN, BASIS = range(9)
@@ -85,14 +87,18 @@ class Mark:
     average_s: float = 30.0
 
     def __post_init__(self) -> None:
+        typed(self)
         positive("basis_s", self.basis_s, "the time constant of the basis average in seconds")
         positive("average_s", self.average_s, "the time constant of the rule's own average in seconds")
         if self.code not in range(len(NAMES)):
             raise ValueError(f"code names a rule of perpkit.mark; got {self.code!r}")
         if (self.code == CUSTOM) != (self.function is not None):
             raise ValueError("a custom rule needs its function, and only a custom rule has one; use perpkit.mark_rule")
+        object.__setattr__(self, "params", numbers("params", self.params))
         if not all(math.isfinite(p) for p in self.params):
             raise ValueError(f"params of a mark rule are finite numbers; got {self.params!r}")
+        if self.function is not None:
+            _try_out(self.function, self.params)
 
     @cached_property
     def pointer(self) -> Callable:
@@ -124,8 +130,27 @@ def _unused(quotes, oracle, state, params):
 @lru_cache(maxsize=256)
 def _callable(function: Callable) -> Callable:
     """The compiled form of a rule, one for each function however often it is used."""
-    # With Python's error model a division by zero inside the rule would be printed, lost, and answered with a mark of 0.
-    return function if config.DISABLE_JIT else numba.cfunc(_SIGNATURE, error_model="numpy")(function)
+    # With Python's error model a division by zero inside the rule would be printed, lost, and answered with a mark of 0. An index out of
+    # bounds is: 0 is no price, and the run ends with an error.
+    return function if config.DISABLE_JIT else numba.cfunc(_SIGNATURE, error_model="numpy", boundscheck=True)(function)
+
+
+def _try_out(function: Callable, params: tuple[float, ...]) -> None:
+    """Raise if the rule, interpreted, reaches past its parameters or memory while prices rise and fall, closed and open, for some time."""
+    given, memory = np.array(params), np.zeros(MEMORY)
+    for turn in range(20 * MEMORY):
+        mid = np.float64((100.0, 80.0, 125.0)[turn % 3])
+        quotes = Quotes(0.999 * mid, 1.001 * mid, mid, mid, 0.998 * mid, 1.002 * mid)
+        state = State(100.0, mid - 100.0, 3.0, float(turn % (2 * MEMORY) < MEMORY), memory)
+        try:
+            # What is no price is judged where it matters, in the run: arithmetic differs between Python and the compiled rule.
+            with np.errstate(all="ignore"), suppress(ArithmeticError, ValueError):
+                function(quotes, 100.0, state, given)
+        except IndexError as error:
+            raise ValueError(
+                f"the mark rule {function.__name__!r} reaches past what it has: {error}; "
+                f"it was given {len(params)} parameters, {params!r}, and has {MEMORY} floats of memory"
+            ) from None
 
 
 def OracleMark() -> Mark:  # noqa: N802 - these read as the names of rules
@@ -204,14 +229,16 @@ def mark_rule(function: Callable) -> Callable[..., Mark]:
     Raises
     ------
     ValueError
-        When the function does not take those four arguments.
+        When it is no plain function of those four arguments; when it is used, if it reaches past its parameters or memory.
     """
+    if not isinstance(function, FunctionType):
+        raise ValueError(f"a mark rule is a plain Python function of (quotes, oracle, state, params); got {function!r}")
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     if len(names) != 4:
         raise ValueError(f"a mark rule takes (quotes, oracle, state, params); {function.__name__} takes {names!r}")
 
     def use(*params: float, basis_s: float = 150.0) -> Mark:
-        return Mark(CUSTOM, params=tuple(float(p) for p in params), basis_s=basis_s, function=function)
+        return Mark(CUSTOM, params=params, basis_s=basis_s, function=function)
 
     use.__name__ = function.__name__
     use.__doc__ = function.__doc__

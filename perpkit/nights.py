@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from perpkit import data, theory
+from perpkit._checks import needs_generator
 from perpkit.gaps import Bootstrap
 
 PARTS = ("week night", "weekend", "holiday", "earnings night", "day")
@@ -150,8 +151,7 @@ def mean_return(
         raise ValueError(f"by is 'closure' or 'year'; got {by!r}")
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 2:
         raise ValueError(f"n is the number of resamples, 2 or more; got {n!r}")
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(f"rng is a numpy.random.Generator, from numpy.random.default_rng(seed); got {rng!r}")
+    needs_generator(rng)
 
     log = {name: returns(name, (tables or {}).get(name)) for name in names}
     # Columns (part, name), rows the trading days of all names: sums and counts by cluster are all a mean needs.

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from perpkit._checks import positive, share
+from perpkit._checks import numbers, positive, share, typed
 from perpkit._compile import compiled
 from perpkit.clock import Closure
 from perpkit.ledger import ANCHOR, ATTACKER_CASH, ATTACKER_SIZE, IMPACT, MAKER_CASH, MAKER_SIZE, credit, log_event
@@ -51,8 +51,9 @@ class Orders:
     entry: float | None = None
 
     def __post_init__(self) -> None:
+        typed(self)
         for name in ("hours", "notional", "close_hours"):
-            object.__setattr__(self, name, tuple(float(x) for x in np.atleast_1d(getattr(self, name))))
+            object.__setattr__(self, name, numbers(name, getattr(self, name)))
         if len(self.hours) != len(self.notional):
             raise ValueError(f"hours and notional are lists of one length; got {len(self.hours)} hours and {len(self.notional)} sizes")
         for name in ("hours", "close_hours"):
@@ -91,11 +92,19 @@ class Misprint:
     followed: float = 0.0
 
     def __post_init__(self) -> None:
+        typed(self)
         if not 0.0 <= self.start < self.end < math.inf:
             raise ValueError(f"a misprint lasts from start to a later end, hours since the close; got {self.start!r} to {self.end!r}")
         if not math.isfinite(self.size):
             raise ValueError(f"size is a finite log distance from the value; got {self.size!r}")
         share("followed", self.followed, "the share of the misprint that the traded price follows")
+
+
+def listed(misprints: Sequence[Misprint]) -> tuple[Misprint, ...]:
+    """Several misprints, as a tuple."""
+    if not isinstance(misprints, Sequence) or not all(isinstance(bad, Misprint) for bad in misprints):
+        raise ValueError(f"misprints is a list of perpkit Misprints; got {misprints!r}")
+    return tuple(misprints)
 
 
 class Script(NamedTuple):
@@ -132,9 +141,7 @@ def script(orders: Orders | None, misprints: Sequence[Misprint], closure: Closur
     if misprints:
         times = closure.times[closure.closed_steps :]
         off, shift = np.zeros((2, closure.open_steps))
-        for bad in misprints:
-            if not isinstance(bad, Misprint):
-                raise ValueError(f"misprints are perpkit Misprints; got {bad!r}")
+        for bad in listed(misprints):
             if bad.start < closure.hours - 1e-9 or bad.end > times[-1] + 1e-9:
                 raise ValueError(
                     f"a misprint falls between the reopening at {closure.hours:g} h and the window's end at {times[-1]:g} h; "

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from perpkit._checks import as_seed
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.ensemble import ensemble
@@ -47,7 +48,7 @@ def plane(
     walls: np.ndarray | None = None,
     least: int = 20_000,
     most: int = 200_000,
-    rng: int = 1,
+    rng: int | np.random.Generator = 1,
 ) -> xr.Dataset:
     """Mean outcomes over weights and depths, on common weekends.
 
@@ -60,7 +61,7 @@ def plane(
     depths : closed depth over open interest (USD per log unit over USD a side).
     walls : cells, shape (weights, depths), that get at least ``least`` weekends; by default those of :func:`wall_cells`.
     least, most : weekends for a cell on a wall; the number at which a cell stops even if its error is larger than a tenth of a step.
-    rng : seed.
+    rng : seed or generator.
 
     Returns
     -------
@@ -78,6 +79,7 @@ def plane(
         raise ValueError(f"gaps is a vector of at least two log gaps; got shape {record.shape}")
     if not 0 < least <= most:
         raise ValueError(f"least must lie above 0 and not above most; got {least!r} and {most!r}")
+    seed = as_seed(rng)
     interest = accounts.open_interest
     cells = {(i, j): _cell(machine, w, d * interest) for i, w in enumerate(weights) for j, d in enumerate(depths)}
     shape = (len(weights), len(depths), len(MEASURES), record.size)
@@ -94,18 +96,18 @@ def plane(
         for i, j in chosen:
             runs[i, j] += repeats
 
-    add(list(cells), REPEATS, rng)
+    add(list(cells), REPEATS, seed)
     means = _summary(sums, squares, runs)[0]
     on_wall = wall_cells(means[..., 0]) if walls is None else np.asarray(walls, dtype=bool)
     more = math.ceil(least / record.size) - REPEATS
     if more > 0 and on_wall.any():
-        add([(int(i), int(j)) for i, j in np.argwhere(on_wall)], more, rng + 1)
+        add([(int(i), int(j)) for i, j in np.argwhere(on_wall)], more, seed + 1)
     for turn in range(2, 2 + math.ceil(most / 20_000)):
         means, errors, _ = _summary(sums, squares, runs)
         again = (errors[..., 0] > tenth_of_step(means[..., 0])) & (runs * record.size < most)
         if not again.any():
             break
-        add([(int(i), int(j)) for i, j in np.argwhere(again)], math.ceil(20_000 / record.size), rng + turn)
+        add([(int(i), int(j)) for i, j in np.argwhere(again)], math.ceil(20_000 / record.size), seed + turn)
     means, errors, sampled = _summary(sums, squares, runs)
     dims = ("weight", "depth")
     data = {}
@@ -115,7 +117,7 @@ def plane(
             data[name] = (dims, table[..., m], units)
     data["weekends"] = (dims, runs * record.size)
     data["wall"] = (dims, on_wall)
-    return xr.Dataset(data, coords={"weight": list(weights), "depth": list(depths)}, attrs={"seed": str(rng), "gaps": record.size})
+    return xr.Dataset(data, coords={"weight": list(weights), "depth": list(depths)}, attrs={"seed": str(seed), "gaps": record.size})
 
 
 def _cell(machine: Machine, weight: float, depth: float) -> Machine:

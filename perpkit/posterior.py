@@ -21,7 +21,8 @@ import xarray as xr
 from perpkit import gaps, priors
 from perpkit._arviz import az
 from perpkit._calibration import calibration, forecasts, rank_statistics, rank_test, rolling
-from perpkit._emcee import Schedule, generator, walk
+from perpkit._checks import generator
+from perpkit._emcee import Schedule, walk
 from perpkit._likelihood import LIKELIHOODS
 from perpkit._replicate import tail_checks
 from perpkit._volatility import measure, trailing_volatility, with_history
@@ -170,6 +171,8 @@ def posterior(
     ValueError
         As :func:`perpkit.gaps.empirical`; if law or prior is unknown or they differ; or if fewer than 20 gaps are left or they do not vary.
     """
+    if not isinstance(schedule, Schedule):
+        raise ValueError(f"schedule is a perpkit Schedule; got {schedule!r}")
     measured = measure(volatility)
     chosen = priors.choose(law, prior, measured is not None)
     stream = generator(rng)

@@ -16,7 +16,8 @@ import pandas as pd
 
 from perpkit import priors
 from perpkit._arviz import az
-from perpkit._emcee import Schedule, generator
+from perpkit._checks import generator
+from perpkit._emcee import Schedule
 from perpkit.posterior import LEVEL, Posterior, posterior
 
 _K_LIMIT = 0.7

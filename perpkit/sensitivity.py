@@ -22,6 +22,8 @@ from SALib.analyze import sobol as _analyse
 from SALib.sample import sobol as _sample
 from scipy import stats
 
+from perpkit._checks import between
+
 RESAMPLES = 200
 
 
@@ -135,8 +137,7 @@ def indices(plan: Design, outcome: np.ndarray, rng: int = 1, level: float = 0.9)
         raise ValueError(f"the outcome has one finite number for each of the {len(plan.shares)} runs; got shape {y.shape}")
     if not np.ptp(y) > 0.0:
         raise ValueError(f"the outcome is {y[0]!r} in every run: there is no variance to share out")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level is a coverage between 0 and 1; got {level!r}")
+    between("level", level, "a coverage")
     found = _analyse.analyze(_problem(plan.factors), y, num_resamples=RESAMPLES, conf_level=level, seed=_seed(rng))
     names = [factor.name for factor in plan.factors]
     rows = [(kind, name, "", found[key][j], found[f"{key}_conf"][j]) for kind, key in (("first", "S1"), ("total", "ST")) for j, name in enumerate(names)]
@@ -161,6 +162,9 @@ class Grid:
 
     def closed(self, outcome: np.ndarray, of: Sequence[str]) -> np.ndarray:
         """Mean of the outcome over all factors but those named, at each combination of their nodes, in the grid's order."""
+        unknown = set(of) - {factor.name for factor in self.factors}
+        if unknown:
+            raise ValueError(f"of names factors of the grid, {', '.join(factor.name for factor in self.factors)}; got {sorted(unknown)}")
         y = self._shaped(outcome)
         for axis in reversed(range(len(self.factors))):
             if self.factors[axis].name not in of:
@@ -218,8 +222,9 @@ def grid_indices(plan: Grid, outcomes: np.ndarray, level: float = 0.9) -> pd.Dat
     Raises
     ------
     ValueError
-        If the outcome has not one finite number a run, or does not vary.
+        If the outcome has not one finite number a run, or does not vary, or ``level`` is not between 0 and 1.
     """
+    between("level", level, "a coverage")
     names = [factor.name for factor in plan.factors]
     table = [(kind, a, b) for kind in ("first", "total") for a, b in zip(names, [""] * len(names), strict=True)]
     table += [("pair", a, b) for a, b in combinations(names, 2)]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from perpkit._checks import not_negative, positive
+from perpkit._checks import between, needs_generator, not_negative, positive, whole
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.experiment import weekends
@@ -142,8 +142,7 @@ def fund(strata: Strata, asked: np.ndarray, years: Sequence[float] = (1.0, 10.0,
     DataFrame indexed by ``years``: ``fund``; ``se``, of the simulation alone; ``low`` and ``high``, nan for a law that is no posterior's;
     ``tail_share``, the part of the breaches that comes from gaps beyond any on record.
     """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level is a coverage between 0 and 1; got {level!r}")
+    between("level", level, "a coverage")
     rows = {}
     for every in years:
         p = 1.0 / (positive_years(every) * WEEKENDS_A_YEAR)
@@ -169,6 +168,7 @@ def positive_years(years: float) -> float:
 def breach(strata: Strata, asked: np.ndarray, size: float, level: float = 0.9, rng: int = 1) -> dict[str, float]:
     """Chance that one weekend asks more than ``size``: ``value``, ``se``, ``low``, ``high``, ``tail_share``; the interval as in :func:`fund`."""
     not_negative("size", size, "a fund, as a share of open interest")
+    between("level", level, "a coverage")
     over = (asked > size).astype(float)
     found, draws = strata.mean(over), strata.draws(over, np.random.default_rng(rng))
     low, high = np.quantile(draws, [(1.0 - level) / 2.0, (1.0 + level) / 2.0]) if draws.size else (np.nan, np.nan)
@@ -223,9 +223,8 @@ def drawdowns(strata: Strata, asked: np.ndarray, inflow: float, years: float, n:
     """
     not_negative("inflow", inflow, "a share of open interest a weekend")
     positive("years", years, "a time to live through")
-    positive("n", n, "a number of funds")
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(f"rng is a numpy.random.Generator, from numpy.random.default_rng(seed); got {rng!r}")
+    n = whole("n", n, "a number of funds")
+    needs_generator(rng)
     order = np.argsort(asked)
     ladder, size = np.cumsum(strata.weights[order]), np.asarray(asked, dtype=float)[order]
     hole, deepest = np.zeros(n), np.zeros(n)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from perpkit._checks import is_number, needs_generator, whole
 from perpkit.estimate import Estimate
 from perpkit.laws import Law
 
@@ -121,14 +122,13 @@ def tail_strata(law: Law, n: int, rng: np.random.Generator, tails: float = 0.25,
         If ``n`` is below 4 or odd, ``deepest`` is no probability below a half, ``tails`` is not above 0 and at most 1, or ``rng`` is no
         generator.
     """
-    if int(n) != n or n < 4 or n % 2:
+    if whole("n", n, "an even number of strata", 4) % 2:
         raise ValueError(f"n is an even number of strata, 4 or more; got {n!r}")
-    if not 0.0 < deepest < 0.5:
+    if not (is_number(deepest) and 0.0 < deepest < 0.5):
         raise ValueError(f"deepest is a probability, above 0 and below 0.5; got {deepest!r}")
-    if not 0.0 < tails <= 1.0:
+    if not (is_number(tails) and 0.0 < tails <= 1.0):
         raise ValueError(f"tails is a share of the strata, above 0 and at most 1; got {tails!r}")
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(f"rng is a numpy.random.Generator, from numpy.random.default_rng(seed); got {rng!r}")
+    needs_generator(rng)
     # Half of the strata, as probabilities from the outside in; the other half is their mirror image, so that neither tail is rounded.
     odds = np.linspace(math.log(1.0 / deepest - 1.0), 0.0, _GRID)
     p = 1.0 / (1.0 + np.exp(odds))

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from perpkit import _student, data
+from perpkit._checks import needs_generator
 from perpkit._student import hill
 
 if TYPE_CHECKING:
@@ -169,8 +170,7 @@ def pooled(rng: np.random.Generator, cluster: str = "date", table: pd.DataFrame 
     ValueError
         As :func:`fits` and :func:`covariance`; if rng is no Generator, steps is below 100, or there are fewer than three stocks.
     """
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(f"rng is a numpy.random.Generator, from numpy.random.default_rng(seed); got {rng!r}")
+    needs_generator(rng)
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 100:
         raise ValueError(f"steps is a whole number of 100 or more; got {steps!r}")
     centre, joint = covariance(cluster, table)

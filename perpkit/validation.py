@@ -29,6 +29,7 @@ from perpkit.margin import Margin
 from perpkit.mark import Mid
 from perpkit.oracle import frozen_oracle
 from perpkit.pool import Feed, Fees, Pool, PoolMargin
+from perpkit.theory._check import sign_of
 from perpkit.value import Value
 
 KINDS = ("relative", "absolute", "printed", "sampled", "apart", "none")
@@ -258,14 +259,14 @@ def beyond_margin(gaps: np.ndarray, leverage: float, side: str = "long") -> Esti
     ``gaps`` are log returns drawn from the law in question. Compare :func:`perpkit.theory.shortfall` at a margin of ``1 / leverage``.
     """
     machine = Machine(oracle=frozen_oracle(), funding=_QUIET, margin=Margin(leverage), book=replace(_STILL, follow_closed=0.0), adl="none")
-    position = Accounts([1 if side == "long" else -1], [1.0], [250.0], [250.0 / leverage])
+    position = Accounts([sign_of(side)], [1.0], [250.0], [250.0 / leverage])
     return estimate(ensemble(machine, position, Closure(1.0, reopen_minutes=1.0), gaps)["shortfall"].isel(machine=0))
 
 
 def pool_trigger(margin: PoolMargin, leverage: float, side: str = "long") -> float:
     """Adverse move of the first print, as a share of entry, at which the pool engine liquidates a position held through a closure: found by
     halving, to 1e-9. Compare :func:`perpkit.theory.pool_liquidation_distance`."""
-    sign = 1 if side == "long" else -1
+    sign = sign_of(side)
     machine, position = Pool(feed=Feed("none", 0.0, 0.0), margin=margin), Accounts([sign], [1.0], [250.0], [250.0 / leverage])
     low, high = 0.0, 1.0 / leverage
     while high - low > 1e-9:

@@ -500,7 +500,7 @@ class Weekend:
             target = self.oracle + self.basis
         else:
             state = marks.State(self.mark, self.basis, pace.hours * 3600.0, float(pace.closed), self.memory)
-            target = rule.function(quotes, self.oracle, state, np.array([*rule.params, 0.0]))
+            target = rule.function(quotes, self.oracle, state, np.array(rule.params))
         self.mark = self.clamped(self.mark, target, self.machine.mark_step, pace.updates)
         if pace.closed and band.width < math.inf:
             if self.ups < band.resets and self.oracle >= self.band_anchor * (1.0 + band.width * band.trigger):
