@@ -27,7 +27,7 @@ from perpkit.liquidation import KINDS
 from perpkit.liquidity import clock_hours
 from perpkit.machine import Machine
 from perpkit.margin import sort_sides
-from perpkit.mark import LOCAL_MEDIAN, MEMORY
+from perpkit.mark import LOCAL_MEDIAN, MEMORY, guarded
 from perpkit.oracle import LEVEL, NONE, PROXY, gain, proxy_path
 from perpkit.orders import Misprint, Orders, script
 from perpkit.value import value_path
@@ -137,8 +137,8 @@ class Tables:
         self.pull, self.bridge_noise = value.bridge(closure.value, closure.closed_steps)
         self.open_noise = closure.value.open_vol * math.sqrt(closure.update_s / 3600.0)
         self.expectation = _expectation(machine, closure, self.rules, self.paces)
-        self.params = np.array(machine.mark.params, dtype=float)
-        self.memory = np.zeros(MEMORY)
+        self.params = guarded(machine.mark.params)
+        self.memory = guarded(np.zeros(MEMORY))
         self.an_hour = round(3600.0 / closure.update_s)
         self.room = np.empty((kernel.ROOM, max(closure.updates, self.an_hour)))
         self._paths = np.empty((3, CHUNK, closure.closed_steps + closure.open_steps))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -29,6 +29,8 @@ ORACLE, MID, MEDIAN, BLEND, CUSTOM, LOCAL_MEDIAN, IMPACT_MEDIAN, LAST_MEDIAN, BA
 NAMES = ("oracle", "mid", "median of three", "blend", "custom", "median with local average", "impact median", "last median", "basis")
 MEMORY = 8
 """Floats of scratch memory a custom rule may keep through one weekend."""
+
+_GUARD = 64
 
 
 class Quotes(NamedTuple):
@@ -130,22 +132,28 @@ def _unused(quotes, oracle, state, params):
 @lru_cache(maxsize=256)
 def _callable(function: Callable) -> Callable:
     """The compiled form of a rule, one for each function however often it is used."""
-    # With Python's error model a division by zero inside the rule would be printed, lost, and answered with a mark of 0. An index out of
-    # bounds is: 0 is no price, and the run ends with an error.
-    return function if config.DISABLE_JIT else numba.cfunc(_SIGNATURE, error_model="numpy", boundscheck=True)(function)
+    # With Python's error model a division by zero inside the rule would be printed, lost, and answered with a mark of 0.
+    return function if config.DISABLE_JIT else numba.cfunc(_SIGNATURE, error_model="numpy")(function)
+
+
+def guarded(values: Sequence[float]) -> np.ndarray:
+    """``values`` as an array with nan behind it. A compiled rule checks no index, which would make it half as slow again: one that reaches past
+    its parameters or memory where :func:`_try_out` did not see it finds no price there, and nothing else to overwrite."""
+    return np.concatenate([values, np.full(_GUARD, np.nan)])[: len(values)]
 
 
 def _try_out(function: Callable, params: tuple[float, ...]) -> None:
     """Raise if the rule, interpreted, reaches past its parameters or memory while prices rise and fall, closed and open, for some time."""
     given, memory = np.array(params), np.zeros(MEMORY)
     for turn in range(20 * MEMORY):
-        mid = np.float64((100.0, 80.0, 125.0)[turn % 3])
+        oracle = np.float64((1.0, 250.0, 40_000.0)[turn % 3])
+        mid = oracle * (1.0, 0.8, 1.25, 1.001, 0.999)[turn % 5]
         quotes = Quotes(0.999 * mid, 1.001 * mid, mid, mid, 0.998 * mid, 1.002 * mid)
-        state = State(100.0, mid - 100.0, 3.0, float(turn % (2 * MEMORY) < MEMORY), memory)
+        state = State(oracle, mid - oracle, 3.0, float(turn % (2 * MEMORY) < MEMORY), memory)
         try:
             # What is no price is judged where it matters, in the run: arithmetic differs between Python and the compiled rule.
             with np.errstate(all="ignore"), suppress(ArithmeticError, ValueError):
-                function(quotes, 100.0, state, given)
+                function(quotes, oracle, state, given)
         except IndexError as error:
             raise ValueError(
                 f"the mark rule {function.__name__!r} reaches past what it has: {error}; "

@@ -9,6 +9,7 @@ from scipy import stats
 import perpkit as pk
 from perpkit import gaps, phase, sensitivity, sizing, strata, validation
 from perpkit.collateral import wiped_out
+from perpkit.engine import RuleError
 from perpkit.estimate import credible, estimate
 from perpkit.posterior import posterior
 
@@ -160,15 +161,20 @@ def test_one_far_gap_among_others_is_no_percent():
     assert ensemble([-5.0, 0.01, 4.0]).sizes["weekend"] == 3
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_index_that_the_trial_missed_ends_the_run():
-    """A branch that no trial reaches is caught as it happens: the compiled rule checks its bounds, and the run ends with an error."""
+    """What lies behind parameters and memory is no price, so that a branch no trial has reached ends the run and not in some number."""
 
     def late(quotes, oracle, state, params):
-        return params[3] if oracle > 200.0 else oracle
+        state.memory[0] += 1.0
+        return params[3] if state.memory[0] > 200.0 else oracle
 
-    with pytest.raises((pk.engine.RuleError, IndexError)):
-        pk.simulate(pk.replace(MACHINE, mark=pk.mark_rule(late)(1.0)), PEOPLE, CLOSURE, 0.0)
+    def later(quotes, oracle, state, params):
+        state.memory[0] += 1.0
+        return state.memory[9] if state.memory[0] > 200.0 else oracle
+
+    for function in (late, later):
+        with pytest.raises((RuleError, IndexError)):
+            pk.simulate(pk.replace(MACHINE, mark=pk.mark_rule(function)(1.0)), PEOPLE, CLOSURE, -0.02)
 
 
 def test_a_rule_counts_its_parameters_from_the_end():
