@@ -25,8 +25,27 @@ from perpkit.phase import LOSS_STEPS
 _INK, _FAINT = "#123456", "#654321"
 COLOURS = {"V": "#8b5cf6", "P": "#0072B2", "O": "#009E73", "M": "#D55E00", "other": "#CC79A7"}
 """One colour a price through the whole book."""
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8b5cf6", "#0d9488")
+BLUE, ORANGE, GREEN, PINK, VIOLET, TEAL = SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8b5cf6", "#0d9488")
 """Colours of other series, at least 3:1 against white and against #121212."""
+GOLD, UMBER, GREY = "#a67c00", "#7c6f64", "#888888"
+"""For a seventh series and more, as legible."""
+# The same thing has the same colour in every chapter.
+ERAS = {"launch": PINK, "nov": TEAL, "article": BLUE, "today": ORANGE, "frozen": VIOLET}
+"""trade.xyz's rules by date: at launch, November 2025, the article's date, now; and an oracle that stands still."""
+VENUES = {
+    "trade-xyz": BLUE, "hip-3": ORANGE, "binance": GOLD, "aster": PINK, "dreamcash": VIOLET, "gtrade": GREEN, "ostium": UMBER,
+}  # fmt: skip
+"""Venues that are drawn as series."""
+PARTS = {"week night": BLUE, "weekend": ORANGE, "earnings night": GREEN, "day": PINK, "holiday": GREY}
+"""Parts of the clock."""
+POCKETS = {
+    "traders": "#9aa3ad", "under water": ORANGE, "losers": ORANGE, "netted": PINK, "winners": PINK, "makers": BLUE, "vault or fund": VIOLET,
+    "vault or LP fund": VIOLET, "insurance": GOLD, "pool": GREEN, "pool owners": GREEN, "everybody": GREY, "venue": TEAL, "attacker": UMBER,
+}  # fmt: skip
+"""Who holds the risk and who pays: the losing and the winning side, makers, funds, a pool and its owners."""
+LAWS = {"normal": PINK, "t": BLUE, "tempered-t": ORANGE, "skew-t": GREEN}
+"""Laws of the gap; drawn dashed where a law is over a volatility."""
+ARCHITECTURES = {"order book": BLUE, "verifiable order book": ORANGE, "oracle-first pool": GREEN}
 WIDTH = 5.2
 """Inches. Text of 9.5 points then stays legible on a phone and does not shout on a desktop."""
 POCKET_NAMES = {
@@ -134,7 +153,7 @@ def weekend(run: Run, minutes: float = 3.0, prices: tuple[str, ...] = ("V", "P",
         for name in prices:
             axes[0, column].plot(x, path[name].values[keep], color=COLOURS[name], drawstyle=style)
         axes[1, column].plot(x, 100 * path["liquidated"].values[keep], color=SERIES[3], drawstyle="steps-post")
-        axes[1, column].plot(x, 100 * path["phantom_size"].values[keep], color=SERIES[0], drawstyle="steps-post", linestyle="--")
+        axes[1, column].plot(x, 100 * path["phantom_size"].values[keep], color=_INK, drawstyle="steps-post", linestyle="--")
     for column in range(2):
         axes[0, column].tick_params(labelbottom=False)
         axes[0, column].set_xlim(axes[1, column].get_xlim())
@@ -146,7 +165,7 @@ def weekend(run: Run, minutes: float = 3.0, prices: tuple[str, ...] = ("V", "P",
     axes[1, 0].set(ylabel="% of open int.", xlabel="hours since the close")
     axes[1, 1].set_xlabel("minutes since the first print")
     axes[1, 0].annotate("liquidated", (0.03, 0.95), xycoords="axes fraction", color=SERIES[3], va="top", fontweight="bold")
-    axes[1, 0].annotate("phantom solvency", (0.03, 0.75), xycoords="axes fraction", color=SERIES[0], va="top", fontweight="bold")
+    axes[1, 0].annotate("phantom solvency", (0.03, 0.75), xycoords="axes fraction", color=_INK, va="top", fontweight="bold")
     bars = fig.add_subplot(grid[2, :])
     ledger = run.ledger / 1e6
     order = [p for p in ledger.index if abs(ledger[p]) > 5e-4 * abs(ledger).max()]
@@ -197,7 +216,8 @@ def phase_diagram(ds: xr.Dataset, wall: np.ndarray | None = None, places: Mappin
         ax.plot(wall[0], wall[1], color=_INK_DARK, linewidth=2.0, linestyle="--", path_effects=halo)
     levels = [h for h in (10.0, 20.0, 30.0, 40.0) if 52 * ds["phantom_hours"].values.min() < h < 52 * ds["phantom_hours"].values.max()]
     lines = ax.contour(depths, weights, 52 * ds["phantom_hours"].values, levels=levels, colors=_INK_DARK, linewidths=0.9, linestyles="dotted")
-    for text in ax.clabel(lines, fmt=lambda h: f"{h:.0f} h", fontsize=8.0):
+    lines.set_path_effects([mpl.patheffects.withStroke(linewidth=2.4, foreground=_INK_LIGHT)])
+    for text in ax.clabel(lines, fmt=lambda h: f"{h:.0f} h", fontsize=8.0, inline_spacing=1):
         text.set_path_effects(halo)
     for word, (px, py), side, colour in REGIONS:
         ax.annotate(word, (px, py), xycoords="axes fraction", ha=side, va="center", color=colour, fontsize=10.5, fontweight="bold")
