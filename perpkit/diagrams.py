@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, PathPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, Rectangle
 from matplotlib.path import Path
+from matplotlib.transforms import Bbox
 
 from perpkit.plots import SERIES, figure, ink
 
@@ -74,7 +75,7 @@ def flow_map(
     return fig
 
 
-def ring(nodes: Mapping[str, str], arrows: Sequence[tuple[str, str, bool]], order: Sequence[str], height: float = 4.9) -> Figure:
+def ring(nodes: Mapping[str, str], arrows: Sequence[tuple[str, str, bool]], order: Sequence[str], height: float = 4.2) -> Figure:
     """Places on a ring, and arrows from each to the place it reads.
 
     Parameters
@@ -93,26 +94,51 @@ def ring(nodes: Mapping[str, str], arrows: Sequence[tuple[str, str, bool]], orde
     if lost := {end for arrow in arrows for end in arrow[:2]} - set(nodes):
         raise ValueError(f"arrows join nodes; there is no {', '.join(sorted(lost))}")
     fig, ax = figure(height=height)
-    ax.set(xlim=(-1.55, 1.55), ylim=(-1.12, 1.3), aspect="equal")
+    ax.set(xlim=(-1.55, 1.55), ylim=(-1.12, 1.25), aspect="equal")
     ax.axis("off")
     angle = {name: np.pi / 2 - 2 * np.pi * k / len(order) for k, name in enumerate(order)}
-    at = {name: np.array([1.12 * np.cos(a), np.sin(a)]) for name, a in angle.items()}
-    boxes = {}
+    written = {}
     for name, words in nodes.items():
         style = {"boxstyle": "round,pad=0.35", "facecolor": "none", "edgecolor": ink(), "linewidth": 0.9}
-        boxes[name] = ax.text(*at[name], words, ha="center", va="center", fontsize=8.5, linespacing=1.1, bbox=style)
+        written[name] = ax.text(1.12 * np.cos(angle[name]), np.sin(angle[name]), words, ha="center", va="center", fontsize=8.5, linespacing=1.1, bbox=style)
+    fig.draw_without_rendering()  # only now are the boxes known
+    to_data = ax.transData.inverted()
+    boxes = {name: text.get_bbox_patch().get_window_extent().transformed(to_data) for name, text in written.items()}
     for reader, source, documented in arrows:
         style = {"color": SERIES[0] if documented else SERIES[1], "linewidth": 1.3, "linestyle": "-" if documented else (0, (4, 2))}
         if reader == source:
-            out = np.array([np.cos(angle[reader]), np.sin(angle[reader])])
-            side = np.array([-out[1], out[0]])
-            edge = at[reader] + (0.09 + 0.08 * abs(out[0])) * out  # boxes are wider than high
-            loop = {"arrowstyle": "-|>", "connectionstyle": "arc3,rad=-2.6", "shrinkA": 0, "shrinkB": 0}
-            ax.annotate("", edge - 0.08 * side, edge + 0.08 * side, arrowprops=loop | style)
+            path = _loop(boxes[reader], angle[reader])
         else:
-            arrow = {"arrowstyle": "-|>", "connectionstyle": "arc3,rad=0.12", "patchA": boxes[reader].get_bbox_patch(), "patchB": boxes[source].get_bbox_patch()}
-            ax.annotate("", at[source], at[reader], arrowprops=arrow | {"shrinkA": 3, "shrinkB": 3} | style)
+            path = _bow(boxes[reader], boxes[source], [box for name, box in boxes.items() if name not in (reader, source)])
+        ax.add_patch(FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=9, **style))
     return fig
+
+
+def _loop(box: Bbox, angle: float, far: float = 0.18) -> Path:
+    """From a box back to itself, on the side that looks away from the centre of the ring."""
+    upright = abs(np.sin(angle)) > 0.5
+    x = (box.x0 + box.x1) / 2 if upright else box.x1 if np.cos(angle) > 0 else box.x0
+    y = (box.y0 + box.y1) / 2 if not upright else box.y1 if np.sin(angle) > 0 else box.y0
+    out = np.array([0.0, np.sign(np.sin(angle))] if upright else [np.sign(np.cos(angle)), 0.0])
+    foot, side = np.array([x, y]) + 0.01 * out, min(0.11, 0.35 * (box.width if upright else box.height)) * np.array([-out[1], out[0]])
+    return Path([foot - side, foot - 1.8 * side + far * out, foot + 1.8 * side + far * out, foot + side], [Path.MOVETO, *[Path.CURVE4] * 3])
+
+
+def _bow(start: Bbox, end: Bbox, others: Sequence[Bbox]) -> Path:
+    """From box to box, bent towards the centre of the ring no more than it must be to touch no other box."""
+    a, b = (np.array([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2]) for box in (start, end))
+    across = np.array([b[1] - a[1], a[0] - b[0]])
+    across *= 1.0 if across @ (a + b) <= 0 else -1.0
+    share = np.linspace(0.0, 1.0, 200)[:, None]
+    for bend in (0.12, 0.2, 0.3, 0.4, 0.5):
+        middle = (a + b) / 2 + bend * across
+        line = (1 - share) ** 2 * a + 2 * share * (1 - share) * middle + share**2 * b
+        if not any(box.padded(0.03).contains(*point) for box in others for point in line):
+            break
+    inside = [np.array([box.padded(0.02).contains(*point) for point in line]) for box in (start, end)]
+    first, last = np.flatnonzero(~inside[0])[0] / 199, np.flatnonzero(~inside[1])[-1] / 199
+    at = lambda s, t: (1 - s) * (1 - t) * a + (s * (1 - t) + t * (1 - s)) * middle + s * t * b  # blossom of the curve
+    return Path([at(first, first), at(first, last), at(last, last)], [Path.MOVETO, Path.CURVE3, Path.CURVE3])
 
 
 def stacked(ax: Axes, x: np.ndarray, shares: pd.DataFrame, colours: Mapping[str, str]) -> None:
