@@ -61,7 +61,7 @@ def prepare(machine: Machine, accounts: Accounts, closure: Closure) -> tuple:
         float(band.width), float(band.trigger), float(band.resets), PREMIA[funding.premium], float(funding.interest_8h), float(funding.clamp_8h),
         float(funding.multiplier), float(funding.cap_per_hour), bool(funding.when_closed), float(machine.insurance * accounts.open_interest),
     )  # fmt: skip
-    pull, noise = value.bridge(closure.value, closure.hours, closure.closed_steps)
+    pull, noise = value.bridge(closure.value, closure.closed_steps)
     open_noise = closure.value.open_vol * math.sqrt(closure.update_s / 3600.0)
     steps = (pull, noise, open_noise, closure.updates, round(3600.0 / closure.update_s), closure.closed_steps)
     people = tuple(np.array(x) for x in (accounts.side, accounts.size, accounts.entry, accounts.collateral))

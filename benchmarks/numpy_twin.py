@@ -131,7 +131,7 @@ class _Weekends:
         closure, at, n = self.closure, self.at, len(self.gaps)
         shut, updates = closure.closed_steps, closure.updates
         an_hour = round(3600.0 / closure.update_s)
-        pull, noise = value.bridge(closure.value, closure.hours, shut)
+        pull, noise = value.bridge(closure.value, shut)
         open_noise = closure.value.open_vol * math.sqrt(closure.update_s / 3600.0)
         target, item = self.gaps - self.news, self.news / self.items
         smooth, jumps, v, a, premium = (np.zeros(n) for _ in range(5))
