@@ -327,7 +327,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on PATH")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_reads_from_a_folder_on_a_desk_and_on_a_phone(theme: str) -> None:
-    """Formulas typeset, nothing fetched, no script error, no sideways scrolling of a page or a table, and the page in the theme asked for."""
+    """Formulas typeset and uncut, nothing fetched, no script error, no sideways scrolling of a page or a table, and the page in the theme asked for."""
     sync_api = pytest.importorskip("playwright.sync_api")
     wrong: list[str] = []
     with sync_api.sync_playwright() as play:
@@ -346,11 +346,12 @@ def test_every_page_reads_from_a_folder_on_a_desk_and_on_a_phone(theme: str) -> 
                     """() => ({
                         theme: document.documentElement.dataset.theme,
                         untypeset: document.querySelectorAll("mjx-merror").length,
+                        clipped: [...document.querySelectorAll('mjx-container[display="true"]')].filter((f) => f.scrollWidth > f.clientWidth + 1).length,
                         over: document.documentElement.scrollWidth - document.documentElement.clientWidth,
                         wide: [...document.querySelectorAll(".bd-article table.table")].filter((t) => t.scrollWidth > t.parentElement.clientWidth + 1).length,
                     })"""
                 )
-                if seen != {"theme": theme, "untypeset": 0, "over": 0, "wide": 0}:
+                if seen != {"theme": theme, "untypeset": 0, "clipped": 0, "over": 0, "wide": 0}:
                     wrong.append(f"{name} at {width}: {seen}")
             page.close()
         browser.close()
