@@ -117,15 +117,20 @@ def book() -> None:
     print(f"\nThe book is in {BUILD / 'html'}; open index.html there, no network needed.")
 
 
-def chapter(name: str) -> None:
-    """One chapter by itself, with the references page its citations need."""
+def chapter_page(name: str) -> str:
+    """The page that a chapter's name stands for, such as chapters/03-weekend-gap."""
     pages = [p.relative_to(ROOT).with_suffix("").as_posix() for p in sorted((ROOT / "chapters").rglob("*.md"))]
     wanted = name.removesuffix(".md").removeprefix("./")
     found = [page for page in pages if wanted in (page, page.removeprefix("chapters/"), page.rsplit("/", 1)[-1])]
     if len(found) != 1:
         what = "is not a chapter" if not found else f"could be {' or '.join(found)}"
         sys.exit(f"make.py: {name} {what}. Chapters: {', '.join(p.removeprefix('chapters/') for p in pages)}")
-    page, references = found[0], "chapters/appendix/references"
+    return found[0]
+
+
+def chapter(page: str) -> None:
+    """One chapter by itself, with the references page its citations need."""
+    references = "chapters/appendix/references"
     # Jupyter Book writes to _build under the folder it is given.
     folder = BUILD / "chapter" / page.rsplit("/", 1)[-1]
     shutil.rmtree(folder, ignore_errors=True)
@@ -134,7 +139,8 @@ def chapter(name: str) -> None:
     more_pages = f"chapters:\n- file: {references}\n" if page != references else ""
     toc.write_text(f"format: jb-book\nroot: {page}\n{more_pages}", "utf-8")
     build(folder / "_build", [page], "--toc", toc, "--path-output", folder, PERPKIT_CHAPTER=page)
-    print(f"\nThe chapter is {folder / '_build' / 'html' / page}.html")
+    html = folder / "_build" / "html"
+    print(f"\nThe chapter is {html / page}.html; its numbers are in {html / 'results.json'}.")
 
 
 def lock(arguments: list[str]) -> None:
@@ -150,16 +156,20 @@ def main(arguments: list[str]) -> None:
         setup()
         book()
     elif command == "chapter" and len(rest) == 1:
+        page = chapter_page(rest[0])
         setup()
-        chapter(rest[0])
+        chapter(page)
     elif command == "test":
         setup()
         run(PYTHON, "-m", "pytest", "-q", *rest)
     elif command == "lock":
         setup()
         lock(rest)
+    elif not arguments or command in ("help", "-h", "--help"):
+        print(__doc__.strip())
     else:
-        sys.exit(__doc__.strip())
+        wanted = f"{command} takes {'one name' if command == 'chapter' else 'nothing more'}" if command in ("book", "chapter") else f"unknown command {command!r}"
+        sys.exit(f"make.py: {wanted}\n\n{__doc__.strip()}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A chapter built by itself may point at chapters that are not there.
 
 ``make.py chapter`` builds one page with warnings as errors, and names the page in the variable ``PERPKIT_CHAPTER``. A warning about an
-unresolved reference is then dropped, and counted as a note, when what it names stands in another chapter or is a public name of
-``perpkit``. A reference found nowhere still fails. The full book never comes here.
+unresolved reference is then dropped, and counted as a note, when what it names is another chapter, a label of one, or a public name of
+``perpkit``. A reference found nowhere still fails, and so does a cell. What another chapter reports is known only when it runs: of text glued
+from there the page is checked here and the name in the full book, which never comes here.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 REFERENCES = {"ref", "myst", "mystnb"}
+LABELS = re.compile(r"\b(?:fig|tbl|eq)-[\w-]+|^\(([\w.-]+)\)=|^\$\$ *\(([\w.-]+)\)", re.MULTILINE)
 QUOTED = re.compile(r"['\"`]([^'\"`\s]+)['\"`]|(?:found|document|label): ?([^'\"`\s]+)")
 
 
 def words_of_other_chapters(source: Path, chapter: str) -> set[str]:
-    """Every label-like word in the other chapters, and the names of those chapters."""
+    """The labels in the other chapters, and the names of those chapters."""
     words: set[str] = set()
     for page in sorted((source / "chapters").rglob("*.md")):
         name = page.relative_to(source).with_suffix("").as_posix()
         if name != chapter:
             words |= {name, name.removeprefix("chapters/"), page.stem, page.name}
-            words.update(w.strip(".-/") for w in re.findall(r"[\w./-]+", page.read_text("utf-8")))
+            words.update(m[1] or m[2] or m[0] for m in LABELS.finditer(page.read_text("utf-8")))
     return words
 
 
@@ -52,8 +54,10 @@ class Elsewhere(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno != logging.WARNING or str(getattr(record, "type", "")).split(".")[0] not in REFERENCES:
             return True
+        if getattr(record, "subtype", "") == "exec":  # a traceback quotes words too
+            return True
         named = {(a or b).lstrip("./") for a, b in QUOTED.findall(record.getMessage())}
-        elsewhere = {n for n in named if n in self.words or n.split("::")[-1] in self.words or is_public(n)}
+        elsewhere = {n for n in named if n in self.words or is_public(n)}
         self.dropped |= elsewhere
         return not elsewhere
 

@@ -19,7 +19,6 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import jupytext
@@ -155,11 +154,9 @@ def result_problems(sources: Iterable[Source], records: dict[str, dict]) -> list
     return found
 
 
-def merged(records: dict[str, dict]) -> tuple[list[dict], list[str]]:
-    """All numbers sorted by name, and the names that two chapters claim."""
-    entries = sorted((e for r in records.values() for e in r["numbers"]), key=lambda e: (e["name"], e["chapter"]))
-    twice = [f"the number {a['name']!r} is reported by {a['chapter']} and by {b['chapter']}" for a, b in pairwise(entries) if a["name"] == b["name"]]
-    return entries, twice
+def merged(records: dict[str, dict]) -> list[dict]:
+    """All numbers, sorted by name and chapter. Two chapters may use one name, such as a chapter and its fork: each number says whose it is."""
+    return sorted((e for r in records.values() for e in r["numbers"]), key=lambda e: (e["name"], e["chapter"]))
 
 
 def read_records(folder: Path) -> dict[str, dict]:
@@ -173,7 +170,9 @@ def read_sources(root: Path, pages: list[str]) -> tuple[list[Source], list[str]]
     if missing:
         return [], missing
     sources = [read_source(page, (root / f"{page}.md").read_text("utf-8")) for page in pages]
-    return sources, [f"{s.page}: {p}" for s in sources for p in s.problems] + label_problems(sources)
+    known = {p.stem for p in root.rglob("chapters/**/*.md")} | {page.rsplit("/", 1)[-1] for page in pages}
+    lost = [f"{s.page}: prose shows {name!r} of {origin!r}, which is no chapter" for s in sources for origin, name in s.glued if origin not in known]
+    return sources, [f"{s.page}: {p}" for s in sources for p in s.problems] + lost + label_problems(sources)
 
 
 def label_problems(sources: Iterable[Source]) -> list[str]:
@@ -190,8 +189,7 @@ def check_site(root: Path, html: Path, folder: Path, pages: list[str]) -> tuple[
     site = read_site(html)
     sources, problems = read_sources(root, pages)
     records = read_records(folder)
-    entries, twice = merged(records)
-    problems += twice
+    entries = merged(records)
     for source in sources:
         problems += page_problems(source, site.get(f"{source.page}.html"))
     problems += result_problems(sources, records)

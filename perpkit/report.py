@@ -90,7 +90,7 @@ class Report:
 
         Parameters
         ----------
-        name : letters, digits, ``.``, ``_`` and ``-``; unique in the book.
+        name : letters, digits, ``.``, ``_`` and ``-``; unique in its chapter.
         value : one real, finite number.
         fmt : format of the text, such as ``"{:,.0f}"`` or ``"{:.1%}"``; with ``show_se`` it formats the standard error too.
         unit : unit of the value, for the record; prose writes it out.

@@ -191,13 +191,17 @@ def test_a_number_of_another_page_must_be_reported_there() -> None:
     assert check_book.result_problems([index, one], {"one": record()}) == ["chapters/index: prose shows 'gone', which one did not report"]
 
 
-def test_results_are_merged_by_name_and_a_name_has_one_owner() -> None:
+def test_results_are_merged_by_name_and_a_fork_may_keep_its_names() -> None:
     other = record("two", numbers=[{"name": "gap", "value": 1, "unit": None, "se": None, "n": None, "chapter": "two"}])
-    entries, twice = check_book.merged({"one": record(), "two": other})
-    assert [e["name"] for e in entries] == ["gap", "loss"]
-    assert twice == []
-    _, twice = check_book.merged({"one": record(), "two": record("two")})
-    assert twice == ["the number 'loss' is reported by one and by two"]
+    assert [e["name"] for e in check_book.merged({"one": record(), "two": other})] == ["gap", "loss"]
+    assert [(e["name"], e["chapter"]) for e in check_book.merged({"two": record("two"), "one": record()})] == [("loss", "one"), ("loss", "two")]
+
+
+def test_text_is_glued_from_a_chapter_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "chapters" / "two.md").write_text("# Two\n", "utf-8")
+    (tmp_path / "one.md").write_text("# One\n\n{glue:text}`two.md::a` {glue:text}`no-such.md::b`\n", "utf-8")
+    assert check_book.read_sources(tmp_path, ["one"])[1] == ["one: prose shows 'b' of 'no-such', which is no chapter"]
 
 
 def whole_book(tmp_path: Path, site: Path, records: dict[str, dict]) -> tuple[list[str], Path]:
@@ -242,9 +246,9 @@ def test_what_a_cell_wrote_to_stderr_is_quoted(tmp_path: Path) -> None:
     assert check_book.written_to_stderr(tmp_path) == ["one, the cell beginning 'import it', wrote to stderr:\nWatch out"]
 
 
-def warning(text: str, kind: str = "ref") -> logging.LogRecord:
+def warning(text: str, kind: str = "ref", subtype: str = "") -> logging.LogRecord:
     made = logging.LogRecord("sphinx", logging.WARNING, "", 0, text, (), None)
-    made.type = kind
+    made.type, made.subtype = kind, subtype
     return made
 
 
@@ -252,13 +256,17 @@ def test_a_chapter_alone_may_point_elsewhere_but_not_nowhere(tmp_path: Path) -> 
     (tmp_path / "chapters" / "more").mkdir(parents=True)
     (tmp_path / "chapters" / "more" / "three.md").write_text("# Three\n", "utf-8")
     (tmp_path / "chapters" / "one.md").write_text("(sec-mine)=\n# One\n", "utf-8")
-    (tmp_path / "chapters" / "two.md").write_text("(sec-there)=\n# Two\n", "utf-8")
+    (tmp_path / "chapters" / "two.md").write_text("(sec-there)=\n# Two\n\nNowhere in `TSLA`.\n\n$$ x $$ (eq-x)\n", "utf-8")
     elsewhere = chapter_alone.Elsewhere(chapter_alone.words_of_other_chapters(tmp_path, "chapters/one"))
     assert not elsewhere.filter(warning("undefined label: 'sec-there'"))
     assert not elsewhere.filter(warning("unknown document: 'two'"))
     assert not elsewhere.filter(warning("unknown document: '../more/three'"))
     assert not elsewhere.filter(warning("py:class reference target not found: perpkit.report.Report"))
+    assert not elsewhere.filter(warning("Glue reference 'loss' not found in doc 'chapters/two'", kind="mystnb", subtype="glue_ref"))
     assert elsewhere.filter(warning("undefined label: 'sec-mine'"))
+    assert elsewhere.filter(warning("unknown document: 'nowhere'"))
+    assert elsewhere.filter(warning("No key 'los' found (use `path::key`, to glue from another document)", kind="mystnb", subtype="glue"))
+    assert elsewhere.filter(warning("Executing notebook failed: KeyError: 'two'", kind="mystnb", subtype="exec"))
     assert elsewhere.filter(warning("py:class reference target not found: perpkit.report.Reporter"))
     assert elsewhere.filter(warning("Duplicate name 'sec-there'", kind="docutils"))
 
@@ -290,11 +298,11 @@ def load_make():
 
 def test_an_unknown_chapter_is_answered_with_the_choices() -> None:
     with pytest.raises(SystemExit, match=r"make.py: no-such is not a chapter\. Chapters: .*appendix/colophon"):
-        load_make().chapter("no-such")
+        load_make().chapter_page("no-such")
 
 
 def test_an_unknown_command_is_answered_with_the_commands() -> None:
-    with pytest.raises(SystemExit, match=r"(?s)make\.py book.*make\.py test"):
+    with pytest.raises(SystemExit, match=r"(?s)unknown command 'boook'.*make\.py book.*make\.py test"):
         load_make().main(["boook"])
 
 
