@@ -143,7 +143,7 @@ def cut_leverage(accounts: Accounts, max_leverage: float, how: str = "reduce") -
     ValueError
         If an account has no equity, or none would be left.
     """
-    if not max_leverage >= 1.0:
+    if not (is_number(max_leverage) and max_leverage >= 1.0):
         raise ValueError(f"max_leverage is 1 or more; got {max_leverage!r}")
     if how not in ("reduce", "close"):
         raise ValueError(f'how is "reduce" or "close"; got {how!r}')

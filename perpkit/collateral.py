@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from perpkit import nights
-from perpkit._checks import numbers
+from perpkit._checks import numbers, positive
 from perpkit._parts import check_draw
 from perpkit.gaps import Bootstrap
 
@@ -80,8 +80,7 @@ def wiped_a_year(
     check_draw(n, rng)
     if n < 2:
         raise ValueError(f"n is the number of resamples, 2 or more; got {n!r}")
-    if not 0.0 < margin < float("inf"):
-        raise ValueError(f"margin is collateral as a share of notional, above 0; got {margin!r}")
+    positive("margin", margin, "collateral as a share of notional")
     parts = nights.returns(symbol, table)
     log = parts["day"] if sessions else parts.drop(columns="day").sum(axis=1)
     lost = np.expm1(log) * (-1.0 if side == "long" else 1.0) > margin

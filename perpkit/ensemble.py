@@ -119,6 +119,8 @@ def ensemble(
     holders = {name: accounts[name] if isinstance(accounts, Mapping) else accounts for name in by_name}
     if isinstance(orders, Mapping) and set(orders) != set(by_name):
         raise ValueError(f"orders are named {sorted(orders)}, machines {sorted(by_name)}; use the same names")
+    if store is not None and not isinstance(store, (str, PathLike)):
+        raise ValueError(f"store is the path of a folder, or None; got {store!r}")
     if executor is not None and not isinstance(executor, Executor):
         raise ValueError(f"executor is a concurrent.futures.Executor, or None for threads; got {executor!r}")
     outside = {name: (orders[name] if isinstance(orders, Mapping) else orders, listed(misprints)) for name in by_name}
@@ -208,8 +210,8 @@ def _columns(machines: Iterable, outcomes: Sequence[str] | None) -> tuple[str, .
     every = tuple(dict.fromkeys(name for engine in engines for name in engine.outcomes))
     if outcomes is None:
         return every
-    wanted = {outcomes} if isinstance(outcomes, str) else set(outcomes)
-    unknown = sorted(wanted - set(every))
+    wanted = (outcomes,) if isinstance(outcomes, str) or not isinstance(outcomes, Iterable) else tuple(outcomes)
+    unknown = [name for name in wanted if name not in every]
     if unknown or not wanted:
         raise ValueError(f"outcomes are one or more of {', '.join(every)}; got {unknown or outcomes!r}")
     return tuple(name for name in every if name in wanted)
@@ -222,7 +224,7 @@ def _as_block(rows: np.ndarray, names: list[str], outcomes: Sequence[str], start
 
 def _gaps(gaps, n: int | None, seed: int, sampling: str | None) -> tuple[np.ndarray, str, tuple[float, float] | None]:
     count = None if n is None else whole("n", n, "a number of weekends")
-    if sampling is not None and sampling not in SAMPLING:
+    if sampling is not None and sampling not in list(SAMPLING):
         raise ValueError(f"sampling is one of {', '.join(map(repr, SAMPLING))}; got {sampling!r}")
     if isinstance(gaps, GapLaw):
         if count is None:

@@ -11,6 +11,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from perpkit._checks import is_number, is_whole, needs_generator
 from perpkit._parts import inside
 from perpkit.accounts import Accounts
 from perpkit.book import Book
@@ -63,11 +64,12 @@ def frozen_limit(law: Law, margin: float, n: int, rng: np.random.Generator) -> p
     ValueError
         If the margin lies outside (0, 1], or there are too few closures.
     """
-    if not 0.0 < margin <= 1.0:
+    needs_generator(rng)
+    if not (is_number(margin) and 0.0 < margin <= 1.0):
         raise ValueError(f"margin is collateral as a share of notional, above 0 and at most 1; got {margin!r}")
     edges = 0.5 * np.append(10.0 ** (-0.5 * np.arange(2 * DECADES + 1)), 0.0)
     strata = 2 * (len(edges) - 1)
-    each = n // strata
+    each = int(n) // strata if is_whole(n) else 0
     if each < 10:
         raise ValueError(f"n is a number of closures, {10 * strata} or more, to have ten in each of {strata} strata; got {n!r}")
     high, low = edges[:-1, None], edges[1:, None]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perpkit._checks import numbers
+
 
 @dataclass(frozen=True)
 class Liquidity:
@@ -35,7 +37,7 @@ class Liquidity:
 
     def __post_init__(self) -> None:
         for name in ("hours_left", "depth", "half_spread", "refill"):
-            row = tuple(float(x) for x in np.atleast_1d(getattr(self, name)))
+            row = numbers(name, getattr(self, name))
             object.__setattr__(self, name, row)
             if not row or len(row) != len(self.hours_left):
                 lengths = f"{name} has {len(row)}, hours_left {len(self.hours_left)}"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from perpkit._checks import as_seed
+from perpkit._checks import as_seed, is_number
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.ensemble import ensemble
@@ -77,7 +77,7 @@ def plane(
     record = np.asarray(gaps, dtype=float)
     if record.ndim != 1 or record.size < 2:
         raise ValueError(f"gaps is a vector of at least two log gaps; got shape {record.shape}")
-    if not 0 < least <= most:
+    if not (is_number(least) and is_number(most) and 0 < least <= most):
         raise ValueError(f"least must lie above 0 and not above most; got {least!r} and {most!r}")
     seed = as_seed(rng)
     interest = accounts.open_interest

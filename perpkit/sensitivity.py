@@ -22,7 +22,7 @@ from SALib.analyze import sobol as _analyse
 from SALib.sample import sobol as _sample
 from scipy import stats
 
-from perpkit._checks import between
+from perpkit._checks import between, typed
 
 RESAMPLES = 200
 
@@ -53,6 +53,7 @@ class Factor:
     label: str = ""
 
     def __post_init__(self) -> None:
+        typed(self)
         if self.levels:
             if len(self.levels) < 2 or self.low or self.high or self.log:
                 raise ValueError(f"{self.name}: give two levels or more and no range; got {self.levels!r} and ({self.low!r}, {self.high!r})")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from perpkit._checks import between, needs_generator, not_negative, positive, whole
+from perpkit._checks import between, needs_generator, not_negative, numbers, positive, whole
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.experiment import weekends
@@ -144,7 +144,7 @@ def fund(strata: Strata, asked: np.ndarray, years: Sequence[float] = (1.0, 10.0,
     """
     between("level", level, "a coverage")
     rows = {}
-    for every in years:
+    for every in numbers("years", years):
         p = 1.0 / (positive_years(every) * WEEKENDS_A_YEAR)
         size = strata.quantile(asked, p)
         over = (asked > size).astype(float)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from perpkit._checks import is_number, needs_generator, whole
+from perpkit._checks import between, is_number, needs_generator, whole
 from perpkit.estimate import Estimate
 from perpkit.laws import Law
 
@@ -89,8 +89,7 @@ class Strata:
 
     def quantile(self, outcome: np.ndarray, exceeded: float, weights: np.ndarray | None = None) -> float:
         """Smallest level that an outcome exceeds with probability ``exceeded`` at most; ``weights`` other than the law's, if given."""
-        if not 0.0 < exceeded < 1.0:
-            raise ValueError(f"exceeded is a probability between 0 and 1; got {exceeded!r}")
+        between("exceeded", exceeded, "a probability")
         x = self._checked(outcome)
         order = np.argsort(x)
         w = (self.weights if weights is None else weights)[order]
@@ -129,6 +128,8 @@ def tail_strata(law: Law, n: int, rng: np.random.Generator, tails: float = 0.25,
     if not (is_number(tails) and 0.0 < tails <= 1.0):
         raise ValueError(f"tails is a share of the strata, above 0 and at most 1; got {tails!r}")
     needs_generator(rng)
+    if not isinstance(law, Law):
+        raise ValueError(f"law is a perpkit Law, such as perpkit.gaps.empirical('TSLA'); got {law!r}")
     # Half of the strata, as probabilities from the outside in; the other half is their mirror image, so that neither tail is rounded.
     odds = np.linspace(math.log(1.0 / deepest - 1.0), 0.0, _GRID)
     p = 1.0 / (1.0 + np.exp(odds))

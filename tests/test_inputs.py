@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 import perpkit as pk
-from perpkit import gaps, phase, sensitivity, sizing, strata, validation
-from perpkit.collateral import wiped_out
+from perpkit import gaps, limits, phase, sensitivity, sizing, strata, validation
+from perpkit.collateral import wiped_a_year, wiped_out
 from perpkit.engine import RuleError
 from perpkit.estimate import credible, estimate
 from perpkit.posterior import posterior
@@ -135,6 +135,18 @@ WRONG = [
     (lambda: sizing.drawdowns(ONE_EACH, np.zeros(2), 0.0, 1.0, 2.5, RNG), "n is a number of funds.*got 2.5"),
     (lambda: sizing.breach(ONE_EACH, np.zeros(2), 0.0, level=90), "level is a coverage.*got 90"),
     (lambda: strata.tail_strata(LAW, math.nan, RNG), "n is an even number of strata.*got nan"),
+    (lambda: strata.tail_strata(5, 64, RNG), "law is a perpkit Law.*got 5"),
+    (lambda: ONE_EACH.quantile(np.zeros(2), "a"), "exceeded is a probability.*got 'a'"),
+    (lambda: sensitivity.Factor("a", 0.0, None), "high is a number; got None"),
+    (lambda: limits.frozen_limit(LAW, 0.1, 2.5, RNG), "n is a number of closures.*got 2.5"),
+    (lambda: limits.frozen_limit(LAW, 0.1, 1000, 1), "rng is a numpy.random.Generator.*got 1"),
+    (lambda: wiped_a_year("TSLA", "a", RNG), "margin is collateral.*got 'a'"),
+    (lambda: pk.Liquidity(1.0, None, 1.0, 1.0), "depth is a number or a list"),
+    (lambda: ensemble(LAW, n=64, sampling=["sobol"]), r"sampling is one of.*got \['sobol'\]"),
+    (lambda: ensemble(outcomes=5), "outcomes are one or more of.*got"),
+    (lambda: ensemble(store=5), "store is the path of a folder.*got 5"),
+    (lambda: pk.cut_leverage(PEOPLE, "a"), "max_leverage is 1 or more; got 'a'"),
+    (lambda: phase.plane(MACHINE, PEOPLE, CLOSURE, np.zeros(2), [0.5], [1.0], least="a"), "least must lie.*got 'a'"),
     (lambda: phase.plane(MACHINE, PEOPLE, CLOSURE, np.zeros(2), [0.5], [1.0], rng=1.5), "rng is a seed.*got 1.5"),
 ]
 

@@ -332,7 +332,7 @@ def test_the_readme_counts_the_shares():
         ("the table lacks intraday", lambda rng: nights.growth("x", made([0.1], [0.1]).drop(columns="intraday"))),
         ("margins are shares", lambda rng: collateral.wiped_out("TSLA", (0.1, 0.0))),
         ("margins are shares", lambda rng: collateral.wiped_out("TSLA", ())),
-        ("margin is collateral as a share of notional, above 0; got 0.0", lambda rng: collateral.wiped_a_year("TSLA", 0.0, rng)),
+        ("margin is collateral as a share of notional, a finite number above 0; got 0.0", lambda rng: collateral.wiped_a_year("TSLA", 0.0, rng)),
         ("side is 'long' or 'short'; got 'both'", lambda rng: collateral.wiped_a_year("TSLA", 0.1, rng, "both")),
         ("n is the number of resamples, 2 or more; got 1", lambda rng: collateral.wiped_a_year("TSLA", 0.1, rng, n=1)),
         ("window counts the sessions", lambda rng: nights.same_day("TSLA", window=1)),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perpkit._checks import not_negative, positive, share, typed
+from perpkit._checks import is_number, not_negative, positive, share, typed
 from perpkit.accounts import Accounts
 
 NO_PRICE, FROZEN, LIVE, PERP = 0, 1, 2, 3
@@ -115,9 +115,9 @@ class PoolMargin:
 def share_of_maximum(theta: float = 0.25, max_leverage: float = 100.0) -> PoolMargin:
     """Ostium: liquidated once at most ``theta * leverage / max_leverage`` of the collateral is left, which is ``theta / max_leverage`` of the
     notional at entry whatever the leverage; the vault keeps it. Source: smart-contracts-public v1.2.4 (2025-06), theta 25 %, at most 50 %."""
-    if not 0.0 < theta <= 0.5:
+    if not (is_number(theta) and 0.0 < theta <= 0.5):
         raise ValueError(f"theta is above 0 and at most 0.5; got {theta!r}")
-    if not max_leverage >= 1.0:
+    if not (is_number(max_leverage) and max_leverage >= 1.0):
         raise ValueError(f"max_leverage is 1 or more; got {max_leverage!r}")
     return PoolMargin(max_leverage, cushion=theta / max_leverage, forfeits=True)
 
