@@ -6,6 +6,7 @@ close. ``data/README.md`` gives source, formula, defects and licence of each fil
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from perpkit._checks import is_number
-from perpkit.sessions import span_kind, trading_calendar
+from perpkit.sessions import span_kind, timestamp, trading_calendar
 
 KINDS = ("overnight", "weekend", "holiday")
 
@@ -83,7 +83,7 @@ def closures(symbol: str, kind: str | None = None, earnings: bool | None = None)
     table = load("closures")
     symbols = list(table["symbol"].unique())
     if symbol not in symbols:
-        raise ValueError(f"closures.csv has no {symbol!r}; choose one of {', '.join(map(repr, symbols))}, or use closures_from_ohlc")
+        raise ValueError(f"closures.csv has no {symbol!r}; choose one of {', '.join(map(repr, symbols))}, or make the table from daily bars with pk.data.closures_from_ohlc")
     if kind is not None and kind not in KINDS:
         raise ValueError(f"no kind {kind!r} of closure; choose one of {', '.join(map(repr, KINDS))}, or None for all")
     keep = table["symbol"] == symbol
@@ -139,12 +139,10 @@ def closures_from_ohlc(
     return pd.concat(tables, ignore_index=True)
 
 
-def day(name: str, value: str | pd.Timestamp) -> pd.Timestamp:
-    """The date of ``value`` on its own clock, without a time zone. Raises ValueError, naming ``name``, if it is no date."""
-    try:
-        moment = pd.NaT if is_number(value) else pd.Timestamp(value)  # a number would be nanoseconds since 1970
-    except (TypeError, ValueError):
-        moment = pd.NaT
+def day(name: str, value: str | datetime.date) -> pd.Timestamp:
+    """The date of ``value`` on its own clock, without a time zone. Raises ValueError, naming ``name``, if it is no date, or one in words or
+    in an order that would have to be guessed."""
+    moment = timestamp(value)
     if moment is pd.NaT:
         raise ValueError(f"{name}: {value!r} is no date; write it as '2025-12-19'")
     return moment.tz_localize(None).normalize()

@@ -16,6 +16,7 @@ from perpkit import data
 from perpkit._checks import is_number, needs_generator
 from perpkit._mle import FAMILIES, fit_family, fit_tail
 from perpkit.laws import Bootstrap, Capped, Empirical, Law, Parametric, Scaled, Spliced, Tail
+from perpkit.sessions import span_kind
 
 if TYPE_CHECKING:
     from perpkit.posterior import Posterior
@@ -32,11 +33,13 @@ def empirical(
 
     Parameters
     ----------
-    symbol : a stock of ``closures.csv``, or of ``table``.
+    symbol : a stock of ``closures.csv``, or of ``table``. Of the other names in ``weekend_gaps_megacaps.csv``, which end in 2022 (META's in
+        January 2023), there are weekends only: that file lacks nights, holidays and earnings reports.
     kind : ``"weekend"`` and ``"holiday"`` as in :func:`perpkit.data.closures`; ``"overnight"``, one night without an earnings report;
         ``"earnings"``, any closure with one.
     start, end : first and last opening date, both included; the whole table by default.
-    table : closures to use instead, as :func:`perpkit.data.closures_from_ohlc` makes them.
+    table : closures to use instead, as :func:`perpkit.data.closures_from_ohlc` makes them. For weekends the columns of
+        ``weekend_gaps_megacaps.csv`` are enough.
 
     Raises
     ------
@@ -45,9 +48,12 @@ def empirical(
     """
     if kind not in KINDS:
         raise ValueError(f"no kind {kind!r} of gap; choose one of {', '.join(map(repr, KINDS))}")
-    rows = data.closures(symbol) if table is None else table
-    if lacking := {"open_date", "kind", "earnings", "gap"} - set(rows):
-        raise ValueError(f"the table lacks {', '.join(sorted(lacking))}; make it with data.closures_from_ohlc")
+    rows = _shipped(symbol, kind) if table is None else table
+    if "kind" not in rows and "calendar_days" in rows:
+        rows = rows.assign(kind=span_kind(rows["calendar_days"]))
+    needed = {"open_date", "kind", "gap"} | ({"earnings"} if kind in ("overnight", "earnings") else set())
+    if lacking := needed - set(rows):
+        raise ValueError(f"the table lacks {', '.join(sorted(lacking))}; make it with pk.data.closures_from_ohlc")
     keep = rows["earnings"].astype(bool) if kind == "earnings" else rows["kind"] == kind
     if "symbol" in rows:
         keep &= rows["symbol"] == symbol
@@ -61,6 +67,19 @@ def empirical(
     if rows.empty:
         raise ValueError(f"no {kind} gap of {symbol!r} opened from {start or 'the first'} to {end or 'the last'} date; widen the choice")
     return Empirical(f"{symbol} {kind}", rows["gap"].to_numpy(), pd.DatetimeIndex(rows["open_date"]))
+
+
+def _shipped(symbol: str, kind: str) -> pd.DataFrame:
+    """Closures of ``symbol`` from the first table of ``data/`` that has any of that kind."""
+    tables = [data.load(name) for name in ("closures", "weekend_gaps_megacaps")[: 2 if kind == "weekend" else 1]]
+    for table in tables:
+        if symbol in list(table["symbol"].unique()):
+            return table
+    names = dict.fromkeys(name for table in tables for name in table["symbol"].unique())
+    raise ValueError(
+        f"data/ has no {kind} gap of {symbol!r}; choose one of {', '.join(map(repr, names))}, "
+        f"or give closures of your own: gaps.empirical({symbol!r}, {kind!r}, table=pk.data.closures_from_ohlc(bars, symbol={symbol!r}))"
+    )
 
 
 def fit(

@@ -6,6 +6,8 @@ feeds matter to a perp, and differ by a factor of nearly three in the hours they
 
 from __future__ import annotations
 
+import datetime
+import re
 import warnings
 from functools import lru_cache
 
@@ -19,6 +21,7 @@ FEEDS = ("24/5", "cash")
 # 1963, 1964 and 1969 for sessions.
 _EARLIEST = pd.Timestamp("1985-10-01")
 _NEW_YORK = "America/New_York"
+_ISO = re.compile(r"\d{4}-\d\d-\d\d([ T].*)?")
 
 
 @lru_cache(maxsize=8)
@@ -117,11 +120,19 @@ def closures(feed: str, start: str | pd.Timestamp, end: str | pd.Timestamp, cale
     return table[inside].reset_index(drop=True)
 
 
-def _moment(name: str, value: str | pd.Timestamp) -> pd.Timestamp:
+def timestamp(value: str | datetime.date) -> pd.Timestamp:
+    """A date or a time, as a string that begins with year-month-day; NaT for anything else, which Pandas would guess at: 05/03/2026 is the
+    third of May there, and 2026 two microseconds after 1970."""
+    if not isinstance(value, (datetime.date, np.datetime64)) and not (isinstance(value, str) and _ISO.fullmatch(value)):
+        return pd.NaT
     try:
-        moment = pd.Timestamp(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is a date or a time such as '2025-12-19' or '2025-12-19 16:00'; got {value!r}") from error
+        return pd.Timestamp(value)
+    except ValueError:
+        return pd.NaT
+
+
+def _moment(name: str, value: str | datetime.date) -> pd.Timestamp:
+    moment = timestamp(value)
     if moment is pd.NaT:
-        raise ValueError(f"{name} is a date or a time such as '2025-12-19'; got {value!r}")
+        raise ValueError(f"{name} is a date or a time such as '2025-12-19' or '2025-12-19 16:00'; got {value!r}")
     return moment.tz_localize(_NEW_YORK) if moment.tzinfo is None else moment.tz_convert(_NEW_YORK)

@@ -45,6 +45,13 @@ def test_the_weekends_on_record():
     }
 
 
+def test_weekends_of_the_other_names():
+    law = gaps.empirical("AAPL")
+    assert len(law) == 677 and law.gaps[0] == 0.003861 and law.dates.is_monotonic_increasing
+    assert (gaps.empirical("AAPL", table=MEGACAPS).gaps == law.gaps).all()
+    assert len(gaps.empirical("NVDA")) == 828  # from the longer file, which has it too
+
+
 def test_kinds_part_the_nights():
     counts = {kind: len(gaps.empirical("NVDA", kind)) for kind in gaps.KINDS}
     assert counts == {"weekend": 828, "overnight": 3063, "holiday": 41, "earnings": 63}
@@ -402,7 +409,8 @@ def test_a_readers_own_table():
     with pytest.raises(ValueError, match="no weekend gap of 'AMD'"):
         gaps.empirical("AMD", table=own)
     with pytest.raises(ValueError, match="the table lacks earnings, kind; make it with"):
-        gaps.empirical("NVDA", table=own.drop(columns=["kind", "earnings"]))
+        gaps.empirical("NVDA", "overnight", table=own.drop(columns=["kind", "calendar_days", "earnings"]))
+    assert (gaps.empirical("NVDA", table=own.drop(columns=["kind", "earnings"])).gaps == long.gaps).all()
 
 
 def test_laws_are_frozen_and_survive_a_pickle():
@@ -420,13 +428,17 @@ def test_laws_are_frozen_and_survive_a_pickle():
 
 
 RNG = np.random.default_rng(0)
+MEGACAPS = data.load("weekend_gaps_megacaps")
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda law: gaps.empirical("TSLA", "weeknight"), "no kind 'weeknight' of gap; choose one of 'weekend', 'overnight', 'holiday', 'earnings'"),
-        (lambda law: gaps.empirical("GME"), "closures.csv has no 'GME'"),
+        (lambda law: gaps.empirical("GME"), r"no weekend gap of 'GME'; choose one of 'TSLA', .*'AAPL', .*table=pk.data.closures_from_ohlc\(bars, symbol='GME'\)"),
+        (lambda law: gaps.empirical("AAPL", "overnight"), "no overnight gap of 'AAPL'; choose one of 'TSLA', 'NVDA', 'SPY', 'QQQ', or"),
+        (lambda law: gaps.empirical("AAPL", "earnings", table=MEGACAPS), "the table lacks earnings; make it with pk.data.closures_from_ohlc"),
+        (lambda law: gaps.empirical("TSLA", end="05/03/2026"), "end: '05/03/2026' is no date; write it as '2025-12-19'"),
         (lambda law: gaps.empirical("SPY", "earnings"), "no earnings gap of 'SPY' opened from the first to the last date"),
         (lambda law: gaps.empirical("TSLA", start="2027-01-01"), "no weekend gap of 'TSLA' opened from 2027-01-01"),
         (lambda law: gaps.empirical("TSLA", end="soon"), "end: 'soon' is no date"),

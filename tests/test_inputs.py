@@ -112,6 +112,12 @@ WRONG = [
     (lambda: pk.replace(pk.Machine, name="x"), "replace changes a perpkit Machine.*got <class"),
     (lambda: pk.venue(["trade-xyz"]), r"name is a word.*got \['trade-xyz'\]"),
     (lambda: pk.venue("trade-xyz", asof=20251221), "asof: 20251221 is no date"),
+    (lambda: pk.venue("trade-xyz", asof="12.11.2025"), "asof: '12.11.2025' is no date; write it as"),
+    (lambda: pk.venue("trade-xyz", asof="05/03/2026"), "asof: '05/03/2026' is no date"),
+    (lambda: pk.venue("trade-xyz", asof="Oct 2026"), "asof: 'Oct 2026' is no date"),
+    (lambda: pk.venue("trade-xyz", asof="2026"), "asof: '2026' is no date"),
+    (lambda: pk.venue("trade-xyz", asof="2026-02-30"), "asof: '2026-02-30' is no date"),
+    (lambda: pk.sessions.closures("cash", "05/03/2026", "2026-06-01"), "start is a date or a time such as '2025-12-19'.*got '05/03/2026'"),
     # mark rules
     (lambda: pk.mark_rule(print), "plain Python function"),
     (lambda: pk.mark_rule(5), "plain Python function.*got 5"),
