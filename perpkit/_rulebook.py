@@ -24,10 +24,12 @@ _DAY_OR_MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?")
 
 @dataclass(frozen=True)
 class House:
-    """A venue: each of ``sets`` is complete, a record by rule, oldest first. ``end`` is the record of the day from which it trades no more."""
+    """A venue: ``name`` in code, ``label`` in figures. Each of ``sets`` is complete, a record by rule, oldest first. ``end`` is the record
+    of the day from which it trades no more."""
 
     name: str
     title: str
+    label: str
     architecture: str
     engine: str
     markets: tuple[str, ...]
@@ -80,7 +82,8 @@ def read(text: str) -> tuple[dict[str, House], dict[str, str]]:
     ------
     ValueError
         If a value lacks its source, date or grade, or names an unknown one; an assumption does not say what it stands for, or names no
-        alternative; a rule is unknown; a venue builds on none that stands before it; or sets are not in the order of their dates.
+        alternative; a rule is unknown; a venue builds on none that stands before it; two have one label; or sets are not in the order
+        of their dates.
     """
     tables = tomllib.loads(text)
     sources = tables.pop("sources", {})
@@ -105,8 +108,13 @@ def read(text: str) -> tuple[dict[str, House], dict[str, str]]:
         end = _checked(f"{name}: ended", "from", table["ended"], markets, sources) if "ended" in table else None
         if end is not None and end["value"] <= start(sets[-1]):
             raise ValueError(f"{name}: ended on {end['value']}, before its last rules of {start(sets[-1])}; put them in order")
-        houses[name] = House(name, table["title"], table["architecture"], engine, markets, tuple(sets), end)
-    return {name: house for name, house in houses.items() if house.markets}, sources
+        houses[name] = House(name, table["title"], table.get("label", table["title"]), table["architecture"], engine, markets, tuple(sets), end)
+    listed = {name: house for name, house in houses.items() if house.markets}
+    by_label: dict[str, str] = {}
+    for name, found in listed.items():
+        if (other := by_label.setdefault(found.label, name)) != name:
+            raise ValueError(f"{other} and {name} are both called {found.label!r}; give one of them another label")
+    return listed, sources
 
 
 def start(rules: dict[str, dict]) -> datetime.date:
@@ -114,15 +122,19 @@ def start(rules: dict[str, dict]) -> datetime.date:
     return rules["from"]["value"]
 
 
-def house(name: str, market: str) -> House:
-    """The venue of that name. Raises ValueError naming the nearest choices if it, or the market, is unknown."""
+def known(name: str) -> House:
+    """The venue of that name. Raises ValueError naming the nearest choices if there is none."""
+    _word("name", name)
     houses = shipped()[0]
-    for label, word in (("name", name), ("market", market)):
-        if not isinstance(word, str):
-            raise ValueError(f"{label} is a word, as venues() lists it; got {word!r}")
     if name not in houses:
         raise ValueError(f"no venue {name!r}; {_nearest(name, houses)}")
-    found = houses[name]
+    return houses[name]
+
+
+def house(name: str, market: str) -> House:
+    """The venue of that name. Raises ValueError naming the nearest choices if it, or the market, is unknown."""
+    found = known(name)
+    _word("market", market)
     if market not in found.markets:
         raise ValueError(f"{name!r} has no market {market!r} here; {_nearest(market, found.markets)}")
     return found
@@ -152,6 +164,22 @@ def for_market(record: dict, market: str, field: str = "value"):
     """The value of a record, or its alternatives, which may be a table by market."""
     held = record.get(field, ())
     return held[market] if isinstance(held, dict) else held
+
+
+@lru_cache(maxsize=1)
+def units() -> dict[str, str]:
+    """The unit of each rule, as the first set that has one names it."""
+    found: dict[str, str] = {key: "" for key in RULES}
+    for held in shipped()[0].values():
+        for rules in held.sets:
+            for key, record in rules.items():
+                found[key] = found[key] or record.get("unit", "")
+    return found
+
+
+def _word(label: str, word: str) -> None:
+    if not isinstance(word, str):
+        raise ValueError(f"{label} is a word, as venues() lists it; got {word!r}")
 
 
 def _flat(block: dict) -> list[tuple[str, dict]]:

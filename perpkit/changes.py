@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from perpkit import _words
 from perpkit.accounts import Accounts
 from perpkit.band import Band
 from perpkit.clock import Closure
@@ -111,11 +112,11 @@ def _oracle(machine: Machine, accounts: Accounts) -> Iterator[Change]:
     oracle = machine.oracle
     if oracle.kind == FROZEN:
         for k, tau in enumerate((8.0, 0.5), start=1):
-            yield Change("oracle while closed", f"average of {tau:g} h", k, replace(machine, oracle=impact_oracle(tau, step=oracle.step)), accounts)
+            yield Change("oracle while closed", f"average over {_words.words('oracle.tau', tau, 'h')}", k, replace(machine, oracle=impact_oracle(tau, step=oracle.step)), accounts)
     if oracle.kind == NONE or not math.isfinite(oracle.tau):
         return
     for times in (0.25, 4.0):
-        yield Change("oracle while closed", f"time constant {times * oracle.tau:.3g} h", 1, replace(machine, oracle=replace(oracle, tau=times * oracle.tau)), accounts)
+        yield Change("oracle while closed", f"time constant {_words.words('oracle.tau', times * oracle.tau, 'h')}", 1, replace(machine, oracle=replace(oracle, tau=times * oracle.tau)), accounts)
     yield Change("oracle while closed", "frozen", 2, replace(machine, oracle=frozen_oracle(oracle.step)), accounts)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from perpkit import _rulebook, base, mark, oracle
+from perpkit import _rulebook, _words, base, data, mark, oracle
 from perpkit.accounts import Accounts
 from perpkit.batch import Batch
 from perpkit.book import Book
@@ -70,6 +70,19 @@ def presets(market: str = "TSLA", dated: bool = False) -> dict[str, tuple[str, s
         f"{row.name}, {row.asof[:7]}" if many else row.name: (row.name, market, row.asof)
         for row, many in zip(table.rename(columns={"name": "venue"}).assign(name=table["name"]).itertuples(), several, strict=True)
     }
+
+
+def label(name: str) -> str:
+    """What figures and tables call a venue, or a set of :func:`presets`: ``"trade-xyz, 2026-10"`` is "trade.xyz, Oct 2026".
+
+    Raises
+    ------
+    ValueError
+        If no venue has that name, with the nearest choices, or what follows the comma is no month.
+    """
+    venue_name, _, month = name.partition(", ")
+    called = _rulebook.known(venue_name).label
+    return f"{called}, {data.day('month', month):%b %Y}" if month else called
 
 
 def machines(chosen: dict[str, tuple], fund: float = base.INSURANCE) -> dict[str, Machine | Pool]:
@@ -225,7 +238,7 @@ def _pool_regime(machine: Pool) -> dict[str, str]:
 
 
 def changed(name: str, market: str, before: str, after: str) -> list[str]:
-    """The rules in which two sets of a venue differ, in words with both values."""
+    """The rules in which two sets of a venue differ, in words with both values on one scale."""
     old, new = (rulebook(name, market, day) for day in (before, after))
     words = []
     for rule in dict.fromkeys([*new.index, *old.index]):
@@ -233,9 +246,8 @@ def changed(name: str, market: str, before: str, after: str) -> list[str]:
             continue
         values = [table["value"].get(rule) for table in (old, new)]
         if values[0] != values[1]:
-            what = (new if rule in new.index else old).loc[rule, "what"]
-            unit = (new if rule in new.index else old).loc[rule, "unit"]
-            words.append(f"{what}: {_plain(values[0], unit)} to {_plain(values[1], unit)}")
+            row = (new if rule in new.index else old).loc[rule]
+            words.append(f"{row['what']}: {_words.change(rule, *values, row['unit'])}")
     return words
 
 
@@ -246,16 +258,3 @@ def steps(market: str = "TSLA") -> list[tuple[str, str, str]]:
         days = [_rulebook.start(rules).isoformat() for rules in house.sets]
         pairs += [(house.name, a, b) for a, b in zip(days, days[1:], strict=False) if market in house.markets]
     return pairs
-
-
-def _plain(value, unit: str) -> str:
-    """A value in words; hours below one as seconds."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and math.isinf(value):
-        return "none"
-    if isinstance(value, float):
-        return f"{3600 * value:,.0f} s" if unit == "h" and value < 1.0 else f"{value:,.6g} {unit}".strip() if unit in ("h", "s", "USD") else f"{value:g}"
-    return str(value)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from perpkit import _rulebook
+from perpkit import _rulebook, _words
 from perpkit._rulebook import ASSUMED, Values
 from perpkit.clock import Closure
 from perpkit.ensemble import GapLaw, ensemble
@@ -43,8 +43,8 @@ def swing(
 
     Returns
     -------
-    DataFrame, one row an alternative: ``rule``, ``what`` (in words), ``value`` (assumed), ``instead``, ``stands`` (the outcome with the
-    assumption), ``change`` (with the alternative, less that), ``se`` of the change.
+    DataFrame, one row an alternative: ``rule``, ``what`` (in words), ``value`` (assumed), ``instead`` (in words), ``stands`` (the outcome
+    with the assumption), ``change`` (with the alternative, less that), ``se`` of the change.
 
     Raises
     ------
@@ -54,6 +54,7 @@ def swing(
     table = rulebook(name, market, asof)
     values = _rulebook.values(name, market, asof)
     closure = clock_of(values)
+    units = _rulebook.units() | {rule: unit for rule, unit in table["unit"].items() if unit}
 
     def run(machines: dict, over: Closure):
         return ensemble(machines, populations(machines, accounts, rng), over, gaps, n=n, rng=rng, outcomes=[outcome])[outcome]
@@ -69,7 +70,7 @@ def swing(
                 machines[label] = machine
             else:
                 others[label] = machine, over
-            rows.append((rule, row["what"], row["value"], _words(other), label))
+            rows.append((rule, row["what"], row["value"], _words.instead(rule, other, units), label))
     together = run(machines, closure)
     stands = together.sel(machine=STANDS)
     done = []
@@ -94,10 +95,3 @@ def _mean(x: xr.DataArray) -> tuple[float, float]:
     groups = [x.values[x["gap"].values == gap] for gap in distinct]
     weights = np.array([len(g) for g in groups]) / x.size
     return float(x.mean()), float(np.sqrt(sum(w**2 * g.var(ddof=1) / len(g) for w, g in zip(weights, groups, strict=True))))
-
-
-def _words(other) -> str:
-    """An alternative as text: a value, or the first of the rules it changes and what goes with it."""
-    if not isinstance(other, dict):
-        return f"{other:g}" if isinstance(other, float) else str(other)
-    return ", ".join(f"{rule.split('.')[-1]} {_words(value)}" for rule, value in other.items())

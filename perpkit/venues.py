@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from perpkit import _rulebook, base, gaps
+from perpkit import _rulebook, _words, base, gaps
 from perpkit._book_venue import book_machine
 from perpkit._pool_venue import pool_machine
 from perpkit._rulebook import ASSUMED, Values
@@ -40,7 +40,8 @@ def venues() -> pd.DataFrame:
     Returns
     -------
     DataFrame with ``name``, ``market``, ``asof`` (the day from which the set holds), ``ended`` (the day from which the venue traded no
-    more, or empty), ``title``, ``architecture``, and how many ``values`` it holds, from how many ``sources``, and how many are ``assumed``.
+    more, or empty), ``label`` (what figures call the venue), ``title``, ``architecture``, and how many ``values`` it holds, from how
+    many ``sources``, and how many are ``assumed``.
     """
     rows = []
     for house in _rulebook.shipped()[0].values():
@@ -52,8 +53,8 @@ def venues() -> pd.DataFrame:
                 assumed = sum(record["grade"] == ASSUMED for record in held)
                 day = _rulebook.start(rules).isoformat()
                 ended = house.ended.isoformat() if house.ended else ""
-                rows.append((house.name, market, day, ended, house.title, house.architecture, len(held), len(sources), assumed))
-    return pd.DataFrame(rows, columns=["name", "market", "asof", "ended", "title", "architecture", "values", "sources", "assumed"])
+                rows.append((house.name, market, day, ended, house.label, house.title, house.architecture, len(held), len(sources), assumed))
+    return pd.DataFrame(rows, columns=["name", "market", "asof", "ended", "label", "title", "architecture", "values", "sources", "assumed"])
 
 
 def venue(name: str, market: str = "TSLA", asof: str | datetime.date | None = None) -> Machine | Pool:
@@ -106,9 +107,9 @@ def rulebook(name: str, market: str = "TSLA", asof: str | datetime.date | None =
 
     Returns
     -------
-    DataFrame, index ``rule``. Columns: ``what`` (in words), ``value``, ``unit``, ``grade``, ``as_of`` (day or month the source speaks for),
-    ``source`` (an address, or "assumed"), ``cite`` (its name in ``venues.toml``, empty for an assumption), ``note``, and ``instead``, for an
-    assumption the alternatives that :func:`perpkit.swing` runs.
+    DataFrame, index ``rule``. Columns: ``what`` (in words), ``value``, ``unit``, ``words`` (both, as a table shows them), ``grade``, ``as_of`` (day or
+    month the source speaks for), ``source`` (an address, or "assumed"), ``cite`` (its name in ``venues.toml``, empty for an assumption),
+    ``note``, and ``instead``, for an assumption the alternatives that :func:`perpkit.swing` runs.
 
     Raises
     ------
@@ -126,6 +127,7 @@ def rulebook(name: str, market: str = "TSLA", asof: str | datetime.date | None =
                 "what": RULES[key],
                 "value": _rulebook.for_market(record, market),
                 "unit": record.get("unit", ""),
+                "words": _words.words(key, _rulebook.for_market(record, market), record.get("unit", "")),
                 "grade": record["grade"],
                 "as_of": record["as_of"],
                 "source": addresses[cite] if cite else ASSUMED,

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from perpkit import compare, mark, studies, waterfall
+from perpkit import _rulebook, _words, compare, data, mark, studies, waterfall
+from perpkit._book_venue import BANDS, MARKS, ORACLES
+from perpkit._pool_venue import MARGINS, SIZES
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.engine import simulate
@@ -15,7 +17,7 @@ from perpkit.machine import Machine, replace
 from perpkit.mark import Mark
 from perpkit.orders import Orders
 from perpkit.pool import Pool
-from perpkit.venues import base_case, populations, venue, venues
+from perpkit.venues import base_case, populations, rulebook, venue, venues
 
 FALL, RISE = math.log(0.88), math.log(1.12)
 
@@ -111,9 +113,53 @@ def test_a_place_without_a_source_is_known_as_such():
 
 def test_changes_name_the_rule_and_both_values():
     assert compare.changed("trade-xyz", "TSLA", "2025-11-21", "2025-12-19") == ["multiplier of funding: 1 to 0.5"]
-    assert compare.changed("lighter", "TSLA", "2026-04-01", "2026-10-01") == ["time constant of the oracle: 1 h to 1,800 s"]
+    assert compare.changed("lighter", "TSLA", "2026-04-01", "2026-10-01") == ["time constant of the oracle: 3,600 s to 1,800 s"]
     assert ("bitget", "2025-12-17", "2026-06-04") in compare.steps() and all(a < b for _, a, b in compare.steps())
     assert not any(name == "felix" for name, _, _ in compare.steps())
+
+
+def test_two_values_share_a_scale_and_rules_have_words():
+    words = [f"{name}: {word}" for name, before, after in compare.steps() for word in compare.changed(name, "TSLA", before, after)]
+    assert "trade-xyz: width of the bound: 10 % to 5 % of the anchor" in words and "trade-xyz: clamp of funding: 5 bp to 3 bp per 8 h" in words
+    assert "binance: oracle while closed: average of the last trade instead of frozen at the last print" in words
+    assert any(word.startswith("trade-xyz: trigger of a re-anchor: new, 90 % of the way") for word in words)
+    assert not any(part in word for word in words for part in ("nothing", "-ema", "-median", "of tau"))
+
+
+def test_every_word_of_the_file_is_written_out():
+    for key in compare.presets(dated=True).values():
+        for rule, row in rulebook(*key).iterrows():
+            if rule != "from" and isinstance(row["value"], str):
+                assert row["value"] in _words.NAMES[rule], (key, rule)
+            for other in row["instead"]:
+                _words.instead(rule, other, _rulebook.units())
+    for rule, names in (("oracle.rule", ORACLES), ("mark.rule", MARKS), ("band.rule", BANDS), ("margin.rule", MARGINS), ("size.rule", SIZES)):
+        assert set(_words.NAMES[rule]) == set(names)
+    assert set(_words.NAMES["adl.rule"]) == set(waterfall.ADL) and set(_words.NAMES["liquidation.orders"]) == set(waterfall.ORDERS)
+
+
+def test_values_in_words():
+    said = {
+        ("oracle.cap", 0.1, "of tau"): "10 % of τ", ("margin.max_leverage", 20.0, ""): "20x", ("oracle.step", math.inf, "of price, per update"): "none",
+        ("fees.close", 0.0, "of notional"): "0 % of notional", ("payouts.max_gain", 10.0, "of collateral"): "10 times collateral",
+        ("size.scale", 4.5e8, "USD"): "450 million USD", ("size.improve", 5e-9, "USD per USD"): "5 × 10⁻⁹ USD per USD",
+        ("oracle.tau", 0.5, "h"): "1,800 s", ("oracle.tau", 8.0, "h"): "8 h", ("funding.when_closed", True, ""): "yes",
+        ("backstop.threshold", 2 / 3, "of maintenance margin"): "66.7 % of maintenance margin", ("feed.half_spread_open", 2e-4, "log price"): "2 bp",
+        ("oracle.step", 0.005, "of price, per update"): "50 bp of price, per update", ("impact.notional", 6000, "USDC"): "6,000 USDC",
+    }  # fmt: skip
+    assert {key: _words.words(*key) for key in said} == said
+
+
+def test_a_venue_has_a_name_for_figures():
+    assert [compare.label(k) for k in ("trade-xyz", "trade-xyz, 2026-10", "lighter", "gmx-v2-eth")] == ["trade.xyz", "trade.xyz, Oct 2026", "Lighter", "GMX v2 ETH"]
+    shown = [compare.label(k) for k in compare.presets(dated=True)]
+    assert len(set(shown)) == len(shown)
+    for wrong, says in (("trade_xyz", "nearest: 'trade-xyz'"), ("trade-xyz, soon", "month: 'soon' is no date")):
+        with pytest.raises(ValueError, match=says):
+            compare.label(wrong)
+    text = (data.folder() / "venues.toml").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="trade-xyz and bitget are both called 'trade.xyz'"):
+        _rulebook.read(text.replace('label = "Bitget"', 'label = "trade.xyz"'))
 
 
 def test_informed_flow_that_counts_funding_changes_books_alone():

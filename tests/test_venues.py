@@ -253,7 +253,7 @@ def test_swing_changes_one_thing_and_compares_it_on_the_same_weekends():
     both = {"a": case, "b": replace(case, insurance=0.02)}
     ens = ensemble(both, holders, venue_closure("trade-xyz"), np.array([-0.128]), n=8, rng=3)["shortfall"]
     expected = estimate(ens.sel(machine="b"), minus=ens.sel(machine="a"))
-    row = done[done["rule"] == "insurance.size"].loc["0.02"]
+    row = done[done["rule"] == "insurance.size"].loc["2 % of open interest"]
     assert (row["change"], row["se"]) == (expected.value, expected.se)
     with pytest.raises(ValueError, match="no venue 'trade_xyz'"):
         swing("trade_xyz")
