@@ -18,12 +18,12 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def typeset(text: str) -> str:
-    """A formatted number as print shows it: a minus sign for a hyphen, no negative zero, powers of ten written out, no line break inside.
+    """A formatted number as print shows it: a minus sign for a hyphen, no sign before zero, powers of ten written out, no line break inside.
 
     ``-1.2e-05`` becomes ``−1.2 × 10⁻⁵``.
     """
     if not re.search(r"[1-9]", text):
-        text = text.replace("-", "", 1)
+        text = re.sub(r"[-+](?=\d)", "", text, count=1)
     text = re.sub(r"e([+-]\d+)", lambda m: "\u00a0×\u00a010" + str(int(m[1])).translate(_SUPERSCRIPT), text)
     return re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)
 
@@ -37,6 +37,15 @@ def formatted(where: str, fmt: str, value: int | float) -> str:
     if not re.search(r"\d", text):
         raise ValueError(f"{where}: fmt must show the number; {fmt!r} gives {text!r}")
     return typeset(text)
+
+
+def with_error(where: str, fmt: str, value: float, se: float) -> str:
+    """``value ± se`` under one format, with as many more decimals as it takes to show the error's first digit; "0" if both are nothing."""
+    if se == 0 == value:
+        return "0"
+    if se > 0:
+        fmt = re.sub(r"\.(\d+)([f%])", lambda m: f".{max(int(m[1]), -math.floor(math.log10(se)) - 2 * (m[2] == '%'))}{m[2]}", fmt, count=1)
+    return f"{formatted(where, fmt, value)}\u00a0±\u00a0{formatted(where, fmt, se).lstrip('+') if se else '0'}"
 
 
 def flattened(where: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from perpkit._typeset import flattened, formatted, myst_table
+from perpkit._typeset import flattened, formatted, myst_table, with_error
 
 FOLDER = "PERPKIT_RESULTS"
 """Environment variable naming the folder where records are written; ``make.py`` sets it. When unset nothing is written."""
@@ -52,6 +52,30 @@ def plain_number(name: str, value: Any) -> int | float:
 def _rounded(value: int | float | None) -> int | float | None:
     """A float to the digits that every machine agrees on."""
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+
+
+def give_or_take(found: Any, fmt: str = "{:.1f}", scale: float = 1.0, se: float | None = None) -> str:
+    """A value and its standard error as a sentence or a table shows them, such as ``0.61 ± 0.02``.
+
+    Parameters
+    ----------
+    found : something with ``value`` and ``se``, as an :class:`perpkit.estimate.Estimate`, or the value.
+    fmt : format of both. If the error would show as nothing, both get decimals until its first digit is seen.
+    scale : what both are multiplied by, such as 1e4 for basis points.
+    se : the error of a ``found`` that is a plain number.
+
+    Raises
+    ------
+    ValueError
+        If either is not one real, finite number, the error is negative or missing, or the format does not fit.
+    """
+    value, error = (found, se) if se is not None else (getattr(found, "value", found), getattr(found, "se", None))
+    if error is None:
+        raise ValueError(f"a plain number needs its standard error; give se= beside {found!r}")
+    value, error = plain_number("value", value), plain_number("se", error)
+    if error < 0:
+        raise ValueError(f"a standard error is 0 or more; got {error!r}")
+    return with_error("give_or_take", fmt, scale * value, abs(scale) * error)
 
 
 class Report:
@@ -92,7 +116,7 @@ class Report:
         ----------
         name : letters, digits, ``.``, ``_`` and ``-``; unique in its chapter.
         value : one real, finite number.
-        fmt : format of the text, such as ``"{:,.0f}"`` or ``"{:.1%}"``; with ``show_se`` it formats the standard error too.
+        fmt : format of the text, such as ``"{:,.0f}"`` or ``"{:.1%}"``; with ``show_se`` as in :func:`give_or_take`.
         unit : unit of the value, for the record; prose writes it out.
         se : Monte Carlo or sampling standard error, in the unit of the value.
         n : number of draws or observations behind it.
@@ -116,7 +140,7 @@ class Report:
             n = plain_number(f"{where}, n", n)
             if not isinstance(n, int) or n < 1:
                 raise ValueError(f"{where}: n counts draws or observations, an integer of 1 or more; got {n!r}")
-        text = formatted(where, fmt, value) + (f"\u00a0±\u00a0{formatted(where, fmt, se).lstrip('+')}" if show_se else "")
+        text = with_error(where, fmt, value, se) if show_se else formatted(where, fmt, value)
         entry = {"name": name, "value": _rounded(value), "unit": unit, "se": _rounded(se), "n": n, "chapter": self.chapter}
         self._claim(name, entry, self._numbers)
         self._show(name, text, unit)

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from perpkit._typeset import myst_table, typeset
-from perpkit.report import FOLDER, Report
+from perpkit.estimate import Estimate
+from perpkit.report import FOLDER, Report, give_or_take
 
 
 @pytest.fixture
@@ -28,6 +29,41 @@ def test_a_number_is_recorded_and_printed(folder: Path, capsys: pytest.CaptureFi
     Report("one").number("loss", np.float64(5.0), unit="USD/share", se=np.float32(0.25), n=np.int64(10), show_se=True)
     assert numbers(folder) == [{"name": "loss", "value": 5.0, "unit": "USD/share", "se": 0.25, "n": 10, "chapter": "one"}]
     assert capsys.readouterr().out == "loss: 5.00\u00a0±\u00a00.25 USD/share\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "se", "fmt", "printed"),
+    [
+        (2.51, 0.038, "{:.1f}", "2.51 ± 0.04"),
+        (0.0321, 0.0019, "{:.2f}", "0.032 ± 0.002"),
+        (65.3, 0.35, "{:,.0f}", "65.3 ± 0.3"),
+        (-0.004, 0.2, "{:+.1f}", "0.0 ± 0.2"),
+        (-1234.5, 10.0, "{:,.0f}", "−1,234 ± 10"),
+        (0.512, 0.0004, "{:.1%}", "51.20% ± 0.04%"),
+        (0.0, 0.0, "{:+.1f}", "0"),
+        (2.5, 0.0, "{:.1f}", "2.5 ± 0"),
+        (3e-9, 1e-9, "{:.2g}", "3\u00a0×\u00a010⁻⁹ ± 1\u00a0×\u00a010⁻⁹"),
+    ],
+)
+def test_an_error_is_never_shown_as_nothing_unless_it_is(value, se, fmt, printed, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = printed.replace(" ", "\u00a0")
+    assert give_or_take(value, fmt, se=se) == printed
+    assert give_or_take(Estimate(value / 100, se / 100, 10, 0.0), fmt, 100) == printed
+    Report("one").number("x", value, fmt, se=se, show_se=True)
+    assert capsys.readouterr().out == f"x: {printed}\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: give_or_take(1.0), "needs its standard error"),
+        (lambda: give_or_take(1.0, se=-0.5), "0 or more; got -0.5"),
+        (lambda: give_or_take(Estimate(math.nan, 1.0, 2, 0.0)), "value must be finite"),
+    ],
+)
+def test_a_pair_that_cannot_be_shown_is_refused(call, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        call()
 
 
 def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +137,8 @@ def test_what_cannot_be_reported_is_refused_by_name(call, said: str) -> None:
     [
         ("-17.50", "−17.50"),
         ("-0.00", "0.00"),
+        ("+0.0", "0.0"),
+        ("+0.5", "+0.5"),
         ("1.2e-05", "1.2\u00a0×\u00a010⁻⁵"),
         ("-3e+10", "−3\u00a0×\u00a010¹⁰"),
         ("-1.0%", "−1.0%"),
