@@ -40,19 +40,16 @@ def estimate(outcome: xr.DataArray, minus: xr.DataArray | None = None) -> Estima
 
     Parameters
     ----------
-    outcome : one outcome of one machine over ``weekend``, as ``ens["shortfall"].sel(machine="today")``.
+    outcome : one outcome of one machine over ``weekend``, as ``ens["shortfall"].sel(machine="today")``; of an ensemble with one machine
+        ``ens["shortfall"]`` will do.
     minus : the same outcome of another machine of the same ensemble, or of another ensemble on the same seed, closure and gaps.
 
     Raises
     ------
     ValueError
-        If there is more than the weekend dimension, the pair does not belong together, or fewer than two weekends remain.
+        If there is more than one machine or outcome, the pair does not belong together, or fewer than two weekends remain.
     """
-    for name, given in (("outcome", outcome), ("minus", minus)):
-        if not isinstance(given, xr.DataArray) and (given is not None or name == "outcome"):
-            raise ValueError(f"{name} is one outcome of an ensemble, as ens['shortfall'].sel(machine='today'); got {type(given).__name__}")
-    if outcome.dims != ("weekend",):
-        raise ValueError(f"outcome has dims {outcome.dims}; select one machine first, as ens['shortfall'].sel(machine='today')")
+    outcome, minus = _one("outcome", outcome), None if minus is None else _one("minus", minus)
     if minus is not None:
         _check_paired(outcome, minus)
     x = outcome.values if minus is None else outcome.values - minus.values
@@ -118,6 +115,7 @@ def credible(outcome: xr.DataArray, law: Members, level: float = 0.9, minus: xr.
     """
     between("level", level, "a share")
     mean = estimate(outcome, minus)
+    outcome, minus = _one("outcome", outcome), None if minus is None else _one("minus", minus)
     x = outcome.values if minus is None else outcome.values - minus.values
     if not np.isfinite(x).all():
         lacking = int((~np.isfinite(x)).sum())
@@ -133,8 +131,24 @@ def credible(outcome: xr.DataArray, law: Members, level: float = 0.9, minus: xr.
     return Credible(mean.value, mean.se, mean.n, mean.tail_share, float(low), float(high), level, draws)
 
 
+def _one(name: str, given: xr.DataArray) -> xr.DataArray:
+    """``given`` over weekends alone: that of its only machine, if it has one."""
+    if isinstance(given, xr.Dataset):
+        raise ValueError(f"{name} is one outcome of an ensemble and not the whole of it; give one, as ens['shortfall']")
+    if not isinstance(given, xr.DataArray):
+        raise ValueError(f"{name} is one outcome of an ensemble, as ens['shortfall']; got {type(given).__name__}")
+    if given.dims == ("machine", "weekend"):
+        if len(given["machine"]) == 1:
+            return given.isel(machine=0)
+        names = list(map(str, given["machine"].values))
+        raise ValueError(f"{name} holds {len(names)} machines; select one of {', '.join(map(repr, names))}, as ens[{given.name!r}].sel(machine={names[0]!r})")
+    if given.dims != ("weekend",):
+        raise ValueError(f"{name} is one outcome of one machine over weekends; got dims {given.dims}")
+    return given
+
+
 def _beyond(share: float) -> str:
-    return "" if math.isnan(share) else f", {share:.0%} beyond the record"
+    return "" if math.isnan(share) else f", {share:z.0%} beyond the record"
 
 
 def _se_in_strata(x: np.ndarray) -> float:

@@ -138,3 +138,21 @@ def test_a_pair_of_different_shocks_is_refused(again):
             pk.estimate(x, minus=minus)
     with pytest.raises(ValueError, match="the same weekends"):
         pk.estimate(x, minus=x[:-1])
+
+
+def test_one_machine_needs_no_selection_and_several_are_named(again):
+    one = again.isel(machine=[0])["shortfall"]
+    assert pk.estimate(one) == pk.estimate(one.isel(machine=0)) and pk.estimate(one, minus=one).value == 0.0
+    x = drawn(Mixture(MEANS, SDS))
+    assert credible(x.expand_dims("machine"), Mixture(MEANS, SDS)).draws == pytest.approx(credible(x, Mixture(MEANS, SDS)).draws, rel=0.0)
+    two = xr.concat([one, one], "machine").assign_coords(machine=["old", "new"])
+    with pytest.raises(ValueError, match=r"outcome holds 2 machines; select one of 'old', 'new', as ens\['shortfall'\].sel\(machine='old'\)"):
+        pk.estimate(two)
+    with pytest.raises(ValueError, match="minus holds 2 machines"):
+        pk.estimate(one, minus=two)
+    with pytest.raises(ValueError, match="outcome is one outcome of an ensemble and not the whole of it; give one"):
+        pk.estimate(again)
+
+
+def test_a_share_of_nothing_has_no_sign():
+    assert str(pk.Estimate(1.0, 0.1, 9, -0.001)).endswith(", 0% beyond the record)")
