@@ -18,7 +18,11 @@ from perpkit._vocabulary import ENGINES, RULES
 GRADES = ("docs", "contract", "measured", "press", "assumed")
 ASSUMED = "assumed"
 
+_VENUE = {"title": str, "architecture": str, "rules": list, "engine": str, "based_on": str, "markets": list, "ended": dict, "label": str}
+"""What a venue may state besides its rules, and the kind of each; the first three it must."""
 _NEEDED, _OPTIONAL = {"value", "source", "as_of", "grade"}, {"unit", "note", "instead"}
+_FORM = "{ value = ..., source = ..., as_of = ..., grade = ... }"
+_NOT_FOUND = re.compile(r"Not found: .*[Aa]ssumed.*", re.DOTALL)
 _DAY_OR_MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?")
 
 
@@ -42,8 +46,16 @@ class House:
         return None if self.end is None else self.end["value"]
 
 
+class MissingRule(ValueError):
+    """A set lacks a rule that its other rules need."""
+
+    def __init__(self, where: str, *keys: str) -> None:
+        super().__init__(f"{where} states no {', '.join(keys)}, which its other rules need; add {'it' if len(keys) == 1 else 'them'} to venues.toml")
+        self.keys = keys
+
+
 class Values(dict):
-    """Values of one set for one market, by rule. A rule the set lacks is named in a ``ValueError``; what has been read is in ``used``."""
+    """Values of one set for one market, by rule. A rule the set lacks raises :class:`MissingRule`; what has been read is in ``used``."""
 
     def __init__(self, where: str, values: dict) -> None:
         super().__init__(values)
@@ -58,7 +70,7 @@ class Values(dict):
         return self[key] if key in self else default
 
     def __missing__(self, key: str):
-        raise ValueError(f"{self.where} states no {key}, which its other rules need; add it to venues.toml")
+        raise MissingRule(self.where, key)
 
     def unknown(self, key: str, choices: Iterable[str]) -> ValueError:
         """The error for a word that names no rule."""
@@ -70,9 +82,25 @@ class Values(dict):
 
 
 @lru_cache(maxsize=1)
+def _file() -> tuple[dict[str, House], dict[str, str]]:
+    return read((data.folder() / "venues.toml").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)
 def shipped() -> tuple[dict[str, House], dict[str, str]]:
     """The venues of ``data/venues.toml`` that list markets, and the addresses of the sources."""
-    return read((data.folder() / "venues.toml").read_text(encoding="utf-8"))
+    houses, sources = _file()
+    return {name: house for name, house in houses.items() if house.markets}, sources
+
+
+def stand_in(engine: str, key: str):
+    """A value some set states for a rule, that of the assumptions all venues of an engine share if they have it."""
+    for found in (_file()[0][f"common-{engine}"], *_file()[0].values()):
+        for rules in found.sets:
+            if key in rules:
+                value = rules[key]["value"]
+                return next(iter(value.values())) if isinstance(value, dict) else value
+    raise KeyError(key)
 
 
 def read(text: str) -> tuple[dict[str, House], dict[str, str]]:
@@ -81,14 +109,15 @@ def read(text: str) -> tuple[dict[str, House], dict[str, str]]:
     Raises
     ------
     ValueError
-        If a value lacks its source, date or grade, or names an unknown one; an assumption does not say what it stands for, or names no
-        alternative; a rule is unknown; a venue builds on none that stands before it; two have one label; or sets are not in the order
-        of their dates.
+        If a venue is no table, lacks one of its own words, or takes over a rule that says nothing of one of its markets; a value lacks its
+        source, date or grade, or names an unknown one; an assumption does not say what it stands for, or names no alternative; a rule is
+        unknown; a venue builds on none that stands before it; two have one label; or sets are not in the order of their dates.
     """
     tables = tomllib.loads(text)
     sources = tables.pop("sources", {})
     houses: dict[str, House] = {}
     for name, table in tables.items():
+        _well_formed(name, table)
         basis = table.get("based_on")
         if basis is not None and basis not in houses:
             raise ValueError(f"{name} is based on {basis!r}, which no venue before it is called; the file has {', '.join(houses) or 'none'} before")
@@ -102,6 +131,7 @@ def read(text: str) -> tuple[dict[str, House], dict[str, str]]:
             if "from" not in stated:
                 raise ValueError(f"{name}: a set of rules has no 'from'; give the day it came into force")
             held = held | stated
+            _whole(name, basis, held, markets)
             if sets and start(held) <= start(sets[-1]):
                 raise ValueError(f"{name}: the set from {start(held)} stands after the one from {start(sets[-1])}; put them in order")
             sets.append(held)
@@ -109,12 +139,11 @@ def read(text: str) -> tuple[dict[str, House], dict[str, str]]:
         if end is not None and end["value"] <= start(sets[-1]):
             raise ValueError(f"{name}: ended on {end['value']}, before its last rules of {start(sets[-1])}; put them in order")
         houses[name] = House(name, table["title"], table.get("label", table["title"]), table["architecture"], engine, markets, tuple(sets), end)
-    listed = {name: house for name, house in houses.items() if house.markets}
     by_label: dict[str, str] = {}
-    for name, found in listed.items():
-        if (other := by_label.setdefault(found.label, name)) != name:
+    for name, found in houses.items():
+        if found.markets and (other := by_label.setdefault(found.label, name)) != name:
             raise ValueError(f"{other} and {name} are both called {found.label!r}; give one of them another label")
-    return listed, sources
+    return houses, sources
 
 
 def start(rules: dict[str, dict]) -> datetime.date:
@@ -182,16 +211,44 @@ def _word(label: str, word: str) -> None:
         raise ValueError(f"{label} is a word, as venues() lists it; got {word!r}")
 
 
+def _well_formed(name: str, table: dict) -> None:
+    if not isinstance(table, dict):
+        raise ValueError(f"{name} is {table!r}; a venue is a table, [{name}]")
+    if missing := list(_VENUE)[:3] - table.keys():
+        raise ValueError(f"{name} lacks {', '.join(sorted(missing))}; a venue has a title, an architecture and rules, under [[{name}.rules]]")
+    if extra := table.keys() - _VENUE:
+        raise ValueError(f"{name} has {', '.join(sorted(extra))}; a venue has {', '.join(_VENUE)}")
+    if not (isinstance(table["rules"], list) and table["rules"] and all(isinstance(block, dict) for block in table["rules"])):
+        raise ValueError(f"{name} has sets of rules, one for each date; write [[{name}.rules]], with two brackets, above each")
+    for key, kind in _VENUE.items():
+        if not isinstance(table.get(key, kind()), kind):
+            wanted = {str: "a word in quotes", list: "a list of words", dict: _FORM}[kind]
+            raise ValueError(f"{name}: {key} is {table[key]!r}; write {wanted}")
+
+
+def _whole(name: str, basis: str | None, rules: dict[str, dict], markets: tuple[str, ...]) -> None:
+    """Raise if a rule that was given by market for another venue says nothing of a market of this one."""
+    for key, record in rules.items():
+        if isinstance(record["value"], dict) and (lacking := set(markets) - set(record["value"])):
+            raise ValueError(
+                f"{name}: {key} comes from {basis}, which states it for {', '.join(record['value'])} and not for {', '.join(sorted(lacking))}; "
+                f"state {key} in [[{name}.rules]], for all of its markets"
+            )
+
+
 def _flat(block: dict) -> list[tuple[str, dict]]:
     flat = []
     for part, content in block.items():
-        flat += [(part, content)] if part == "from" else [(f"{part}.{rule}", record) for rule, record in content.items()]
+        bare = part == "from" or not isinstance(content, dict)
+        flat += [(part, content)] if bare else [(f"{part}.{rule}", record) for rule, record in content.items()]
     return flat
 
 
 def _checked(where: str, key: str, record: dict, markets: tuple[str, ...], sources: dict[str, str]) -> dict:
     if key not in RULES:
         raise ValueError(f"{where} is no rule; {_nearest(key, RULES)}")
+    if not isinstance(record, dict):
+        raise ValueError(f"{where} is {record!r}, without its source; write {_FORM}")
     if missing := _NEEDED - set(record):
         raise ValueError(f"{where} lacks {', '.join(sorted(missing))}; every value needs them")
     if extra := set(record) - _NEEDED - _OPTIONAL:
@@ -201,12 +258,12 @@ def _checked(where: str, key: str, record: dict, markets: tuple[str, ...], sourc
         raise ValueError(f"{where} has grade {grade!r}; it is one of {', '.join(GRADES)}")
     if (source == ASSUMED) != (grade == ASSUMED):
         raise ValueError(f"{where} has grade {grade!r} and source {source!r}; what is assumed has no source, and what has a source is not assumed")
-    if source != ASSUMED and source not in sources:
+    if source != ASSUMED and source not in list(sources):
         raise ValueError(f"{where} has source {source!r}, which [sources] does not list; {_nearest(source, sources)}")
     if not isinstance(record["as_of"], str) or not _DAY_OR_MONTH.fullmatch(record["as_of"]):
         raise ValueError(f"{where} has as_of {record['as_of']!r}; write a day or a month, '2025-12-19' or '2025-12'")
-    if grade == ASSUMED and not record.get("note"):
-        raise ValueError(f"{where} is assumed without a note; say what was not found and what stands in for it")
+    if grade == ASSUMED and not _NOT_FOUND.fullmatch(str(record.get("note"))):
+        raise ValueError(f"{where} is assumed without a note that says what was not found and what stands in: 'Not found: ... is assumed.'")
     if grade == ASSUMED and key != "from" and not record.get("instead"):
         raise ValueError(f"{where} is assumed without an alternative; list in 'instead' what it might be, so that its swing can be computed")
     if grade != ASSUMED and "instead" in record:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from perpkit import _rulebook, _words, base, data, mark, oracle
+from perpkit import _rulebook, _words, base, mark, oracle
 from perpkit.accounts import Accounts
 from perpkit.batch import Batch
 from perpkit.book import Book
@@ -21,6 +21,7 @@ from perpkit.machine import Machine, replace
 from perpkit.margin import Margin
 from perpkit.mark import Mid
 from perpkit.pool import EVERY_POCKET, Feed, Pool, PoolMargin
+from perpkit.sessions import timestamp
 from perpkit.venues import rulebook, venue, venues
 
 THREE = {"order book": ("trade-xyz", None), "verifiable order book": ("lighter", None), "oracle-first pool": ("ostium", "2025-06-16")}
@@ -82,7 +83,12 @@ def label(name: str) -> str:
     """
     venue_name, _, month = name.partition(", ")
     called = _rulebook.known(venue_name).label
-    return f"{called}, {data.day('month', month):%b %Y}" if month else called
+    if not month:
+        return called
+    first = timestamp(f"{month}-01")
+    if first is pd.NaT:
+        raise ValueError(f"{name!r}: {month!r} is no month; write it as '2026-10'")
+    return f"{called}, {first:%b %Y}"
 
 
 def machines(chosen: dict[str, tuple], fund: float = base.INSURANCE) -> dict[str, Machine | Pool]:

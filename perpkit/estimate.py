@@ -140,8 +140,9 @@ def _one(name: str, given: xr.DataArray) -> xr.DataArray:
     if given.dims == ("machine", "weekend"):
         if len(given["machine"]) == 1:
             return given.isel(machine=0)
-        names = list(map(str, given["machine"].values))
-        raise ValueError(f"{name} holds {len(names)} machines; select one of {', '.join(map(repr, names))}, as ens[{given.name!r}].sel(machine={names[0]!r})")
+        names = [repr(str(machine)) for machine in given["machine"].values]
+        how = f"ens[{given.name!r}].sel(machine={names[0]})"
+        raise ValueError(f"{name} holds {len(names)} machines; select one of {', '.join(names)}, as {how}")
     if given.dims != ("weekend",):
         raise ValueError(f"{name} is one outcome of one machine over weekends; got dims {given.dims}")
     return given

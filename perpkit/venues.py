@@ -16,7 +16,7 @@ import pandas as pd
 from perpkit import _rulebook, _words, base, gaps
 from perpkit._book_venue import book_machine
 from perpkit._pool_venue import pool_machine
-from perpkit._rulebook import ASSUMED, Values
+from perpkit._rulebook import ASSUMED, MissingRule, Values
 from perpkit._vocabulary import RULES
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
@@ -81,8 +81,19 @@ def venue(name: str, market: str = "TSLA", asof: str | datetime.date | None = No
 
 def build(name: str, market: str, values: Values) -> Machine | Pool:
     """The machine of given values; :func:`venue` gives it those of the file, :func:`perpkit.swing` changes one."""
-    maker = {"book": book_machine, "pool": pool_machine}[_rulebook.house(name, market).engine]
-    return maker(name, market, values, base.book())
+    engine = _rulebook.house(name, market).engine
+    maker = {"book": book_machine, "pool": pool_machine}[engine]
+    held, lacking = values, []
+    while True:
+        try:
+            machine = maker(name, market, held, base.book())
+        except MissingRule as error:  # go on with the value of some other venue, to name all that is missing at once
+            lacking += error.keys
+            held = Values(values.where, held | {key: _rulebook.stand_in(engine, key) for key in error.keys})
+        else:
+            if lacking:
+                raise MissingRule(values.where, *lacking)
+            return machine
 
 
 def venue_closure(name: str, market: str = "TSLA", asof: str | datetime.date | None = None) -> Closure:

@@ -154,7 +154,7 @@ def test_a_venue_has_a_name_for_figures():
     assert [compare.label(k) for k in ("trade-xyz", "trade-xyz, 2026-10", "lighter", "gmx-v2-eth")] == ["trade.xyz", "trade.xyz, Oct 2026", "Lighter", "GMX v2 ETH"]
     shown = [compare.label(k) for k in compare.presets(dated=True)]
     assert len(set(shown)) == len(shown)
-    for wrong, says in (("trade_xyz", "nearest: 'trade-xyz'"), ("trade-xyz, soon", "month: 'soon' is no date")):
+    for wrong, says in (("trade_xyz", "nearest: 'trade-xyz'"), ("trade-xyz, soon", "'soon' is no month; write it as '2026-10'")):
         with pytest.raises(ValueError, match=says):
             compare.label(wrong)
     text = (data.folder() / "venues.toml").read_text(encoding="utf-8")

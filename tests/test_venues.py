@@ -23,7 +23,7 @@ from perpkit.pool import EVERY_POCKET, Carry, Feed, Pool
 from perpkit.swing import swing
 from perpkit.theory import tiered_maintenance
 from perpkit.value import Value
-from perpkit.venues import base_case, rulebook, venue, venue_closure, venues
+from perpkit.venues import base_case, build, rulebook, venue, venue_closure, venues
 
 SETS = [tuple(row) for row in venues()[["name", "market", "asof"]].itertuples(index=False)]
 TEXT = (data.folder() / "venues.toml").read_text(encoding="utf-8")
@@ -106,11 +106,65 @@ def test_a_slip_in_the_file_is_named(old, new, message):
         _rulebook.read(TEXT.replace(old, new, 1))
 
 
+OWN = """
+[mine]
+based_on = "common-book"
+title = "Mine"
+architecture = "order book"
+markets = ["AAPL"]
+[[mine.rules]]
+from = { value = 2026-11-23, source = "tradexyz-oracle", as_of = "2026-11", grade = "docs" }
+"""
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ('title = "Mine"\n', "", r"mine lacks title; .*\[\[mine.rules\]\]"),
+        ('title = "Mine"\narchitecture = "order book"\n', "", "mine lacks architecture, title"),
+        ("title", "titel", "mine lacks title"),
+        ("title =", 'titel = ""\ntitle =', "mine has titel; a venue has title, architecture"),
+        ("[[mine.rules]]", "[mine.rules]", r"write \[\[mine.rules\]\], with two brackets"),
+        (OWN[OWN.index("[[") :], "rules = []", r"write \[\[mine.rules\]\]"),
+        ('["AAPL"]', '"AAPL"', "mine: markets is 'AAPL'; write a list of words"),
+        ("title", "ended = 2026-12-01\ntitle", "mine: ended is .*; write { value = ..., source"),
+        ('"common-book"', '["common-book"]', "mine: based_on is .*; write a word"),
+        ("from =", "margin.max_leverage = 20\nfrom =", "mine: margin.max_leverage is 20, without its source; write { value"),
+        ("from =", "margin = 20\nfrom =", "mine: margin is no rule"),
+        ('"tradexyz-oracle"', '["a"]', r"source \['a'\], which"),
+        ('"common-book"', '"trade-xyz"', r"clock.closed_hours comes from trade-xyz, .*TSLA, NVDA, XYZ100 and not for AAPL; state .*\[\[mine.rules\]\]"),
+        ('"tradexyz-oracle"', '"assumed"', "has grade 'docs' and source 'assumed'"),
+        ('source = "tradexyz-oracle", as_of = "2026-11", grade = "docs"', 'source = "assumed", as_of = "2026-11", grade = "assumed", note = "the day is a guess"',
+         "mine: from is assumed without a note .*'Not found: ... is assumed.'"),
+    ],
+)  # fmt: skip
+def test_a_slip_in_a_venue_of_ones_own_is_named(old, new, message):
+    assert "mine" in _rulebook.read(TEXT + OWN)[0] and old in OWN
+    with pytest.raises(ValueError, match=message):
+        _rulebook.read(TEXT + OWN.replace(old, new, 1))
+    with pytest.raises(ValueError, match=r"other is 5; a venue is a table, \[other\]"):
+        _rulebook.read("other = 5\n" + TEXT)
+
+
+def test_rules_that_are_missing_are_named_together(monkeypatch):
+    house = _rulebook.read(TEXT + OWN.replace('based_on = "common-book"\n', ""))[0]["mine"]
+    monkeypatch.setitem(_rulebook.shipped()[0], "mine", house)
+    with pytest.raises(ValueError, match="mine from .* states no oracle.step, oracle.rule, .*mark.rule, .*impact.notional, which its other .*add them"):
+        venue("mine", "AAPL")
+    rules = {key: record for key, record in venue_rules("trade-xyz").items() if key not in ("oracle.tau", "adl.rule")}
+    with pytest.raises(ValueError, match="mine states no oracle.tau, adl.rule, which"):
+        build("trade-xyz", "TSLA", _rulebook.Values("mine", rules))
+
+
+def venue_rules(name, market="TSLA"):
+    return dict(_rulebook.values(name, market, None))
+
+
 def test_an_assumption_without_a_note_and_a_missing_rule_are_named():
     bare = "\n".join(line for line in TEXT.splitlines() if not line.startswith('note = "Not found: the size'))
     with pytest.raises(ValueError, match="backstop.capacity is assumed without a note"):
         _rulebook.read(bare)
-    with pytest.raises(ValueError, match="x from 2026-01-01 states no oracle.tau"):
+    with pytest.raises(ValueError, match="x from 2026-01-01 states no oracle.tau, which its other rules need; add it to"):
         _rulebook.Values("x from 2026-01-01", {})["oracle.tau"]
 
 
