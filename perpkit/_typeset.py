@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-_LIKE_A_NUMBER = re.compile(r"[−+]?[\d.,]+%?([\s\u00a0]*[±×][\s\u00a0]*[\d.,]+[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*%?)*|−?∞|–")
+_NUMBER = r"(?:[−+]?[\d.,]+(?:\s*×\s*10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?(?:\s?%)?|−?∞)"
+_LIKE_A_NUMBER = re.compile(rf"{_NUMBER}(?:\s±\s{_NUMBER})?(?:\s\({_NUMBER}\sto\s{_NUMBER}\))?|{_NUMBER}(?:\sto\s|–){_NUMBER}|–")
 _SHORT = 16
 """Letters of a table's cell that are kept on one line."""
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -29,14 +30,14 @@ def typeset(text: str) -> str:
 
 
 def formatted(where: str, fmt: str, value: int | float) -> str:
-    """The text of a number under a format; ``where`` names it in errors."""
+    """The text of a number under a format, thousands parted by commas; ``where`` names it in errors."""
     try:
-        text = fmt.format(value)
+        text = re.sub(r"(?<=:)([+#]*)(?=\.\d+f)", r"\1,", fmt, count=1).format(value)
     except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
         raise ValueError(f"{where}: fmt is a format of one number, such as '{{:.2f}}'; got {fmt!r} ({error})") from error
     if not re.search(r"\d", text):
         raise ValueError(f"{where}: fmt must show the number; {fmt!r} gives {text!r}")
-    return typeset(text)
+    return typeset(text.rstrip("."))
 
 
 def with_error(where: str, fmt: str, value: float, se: float) -> str:
@@ -95,8 +96,8 @@ def _cell(where: str, value: Any, fmt: str | Callable[[Any], str] | None) -> str
 
 
 def _unbroken(text: str) -> str:
-    """A short text on one line: browsers give a column of names less room than its neighbour's long header."""
-    return text.replace(" ", "\u00a0") if len(text) <= _SHORT and "$" not in text else text
+    """A short text or a number with its interval on one line: browsers give a column less room than its neighbour's long header."""
+    return text.replace(" ", "\u00a0") if len(text) <= _SHORT and "$" not in text or _LIKE_A_NUMBER.fullmatch(text) else text
 
 
 def _line(text: str) -> str:

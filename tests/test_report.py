@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perpkit._typeset import myst_table, typeset
+from perpkit._typeset import formatted, myst_table, typeset
 from perpkit.estimate import Estimate
 from perpkit.report import FOLDER, Report, give_or_take
 
@@ -169,6 +169,23 @@ def test_a_table_is_a_labelled_myst_table() -> None:
 def test_columns_of_numbers_are_set_to_the_right_and_others_to_the_left() -> None:
     frame = pd.DataFrame({"a": ["1.2 ± 0.3", "–"], "b": ["−3%", "1,000"], "c": ["2 × 10⁻³", "4"], "d": ["2010-07-02", "1"], "e": [3.0, math.inf]})
     assert myst_table("one", frame, "Numbers.", "tbl-numbers", {}, frozenset()).splitlines()[4] == "| ---: | ---: | ---: | :--- | ---: |"
+
+
+def test_an_interval_is_a_number_that_does_not_break() -> None:
+    cells = ["2.28 (1.01 to 4.11)", "0.5% (−0.1% to 11.25%)", "–"]
+    frame = pd.DataFrame({"a": cells, "b": ["12.25 to 1,443.75", "3–7", "∞"], "c": ["2 × 10⁻³ ± 1 × 10⁻³", "4", "see (1 to 2) and 3 to 4"]})
+    rows = myst_table("one", frame, "Numbers.", "tbl-numbers", {}, frozenset()).splitlines()
+    assert rows[4] == "| ---: | ---: | :--- |"
+    assert rows[5] == "| 2.28 (1.01 to 4.11) | 12.25 to 1,443.75 | 2 × 10⁻³ ± 1 × 10⁻³ |".replace(" ", "\u00a0").replace("\u00a0|", " |").replace("|\u00a0", "| ")
+    assert "see (1 to 2) and 3 to 4" in rows[7]
+
+
+@pytest.mark.parametrize(
+    ("fmt", "value", "shown"),
+    [("{:.0f}", -1074.2, "−1,074"), ("{:+.1f}", 2892.0, "+2,892.0"), ("{:,.0f}", 1255, "1,255"), ("{:#.2g}", 1.0, "1.0"), ("{:#.2g}", 12.0, "12"), ("{:d}", 2025, "2025")],
+)
+def test_thousands_and_trailing_zeros(fmt: str, value: float, shown: str) -> None:
+    assert formatted("x", fmt, value) == shown
 
 
 def test_a_table_prints_outside_a_book(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import api_docs
 import chapter_alone
@@ -17,6 +18,9 @@ import check_book
 import colophon
 import pytest
 import site_pages
+import typography
+from docutils import nodes
+from docutils.utils import new_document
 
 ROOT = Path(__file__).resolve().parents[1]
 HTML = ROOT / "_build" / "html"
@@ -287,6 +291,35 @@ def test_the_short_form_of_a_parameter_is_its_description() -> None:
     lines = ["Head.", "", "Parameters", "----------", "depth : USD a log unit,", "    open.", "a, b : two", "", "Raises", "------", "ValueError : no"]
     assert api_docs.spread_parameters(lines)[4:8] == ["depth", "    USD a log unit,", "    open.", "a, b"]
     assert api_docs.spread_parameters(lines)[-1] == "ValueError : no"
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "after"),
+    [
+        ("", "5% of 5 % and 5\n% of it", "5_% of 5_% and 5_% of it"),
+        ("3.5", "% a week, 100%25", "_% a week, 100%25"),
+        ("of ", "% and 7 bp, 1,800 s, 8 h shut", "% and 7_bp, 1,800_s, 8_h shut"),
+        ("", "2 such, 3 hours, 4 s-shaped, 0.61 ± 0.02", "2 such, 3 hours, 4 s-shaped, 0.61_±_0.02"),
+        ("", "on 2025-12-19, in 2025-12; no 2310-11771", "on 2025~12~19, in 2025~12; no 2310-11771"),
+    ],
+)
+def test_what_belongs_together_stays_together(before: str, text: str, after: str) -> None:
+    assert typography.kept_together(text, before) == after.replace("_", "\u00a0").replace("~", "\u2011")
+
+
+def test_a_header_begins_with_a_capital_unless_it_is_a_name() -> None:
+    heads = ["stock", "loss (bp)", "trade.xyz", "edgeX", "n", "elpd", "p-value", "Stock", "$x$"]
+    assert [typography.capitalised(h) for h in heads] == ["Stock", "Loss (bp)", *heads[2:]]
+
+
+def test_typography_spares_code_and_formulas_and_reads_across_pasted_numbers() -> None:
+    page = new_document("page")
+    page += nodes.paragraph("", "", nodes.inline("", "5", classes=["pasted-text"]), nodes.Text("% of it"))
+    page += nodes.paragraph("", "", nodes.Text("% alone, "), nodes.literal("", "5% on 2025-12-19"), nodes.math("", "3"), nodes.Text(" bp"))
+    page += nodes.image(alt="5% fall")
+    typography.set_page(SimpleNamespace(builder=SimpleNamespace(format="html")), page, "page")
+    assert [p.astext() for p in page[:2]] == ["5\u00a0% of it", "% alone, 5% on 2025-12-193\u00a0bp"]
+    assert page[2]["alt"] == "5\u00a0% fall"
 
 
 def load_make():
