@@ -129,6 +129,46 @@ def label_lines(ax: Axes, x: float, ends: Mapping[str, float], colours: Mapping[
         ax.annotate(name, (x, y - shift), xytext=(4, 0), textcoords="offset points", **style)
 
 
+def label_points(ax: Axes, points: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
+    """Write each name beside its point where it meets no other text or marker and as few lines as can be, with a leader where that is further off.
+
+    Call it last: it lays the figure out and looks at what is drawn. Names of points in one place are written as one.
+    """
+    fig, size = ax.figure, 8.5
+    fig.draw_without_rendering()
+    dot = fig.dpi / 72.0
+    frame = ax.get_window_extent()
+    paths = [line.get_transform().transform_path(line.get_path()) for line in ax.lines if line.get_linestyle() != "None"]
+    paths += [group.get_transform().transform_path(path) for group in ax.collections for path in group.get_paths()]
+    merged: dict[str, tuple[str, np.ndarray]] = {}
+    for name, point in points.items():
+        at = ax.transData.transform(point)
+        twin = next((k for k, (_, other) in merged.items() if np.hypot(*(at - other)) < 2 * dot), None)
+        merged |= {name: (name, at)} if twin is None else {twin: (f"{merged[twin][0]}, {name}", merged[twin][1])}
+    taken = [mpl.transforms.Bbox.from_extents(*(at - 4 * dot), *(at + 4 * dot)) for _, at in merged.values()]
+    steps = [(r, a) for r in (7, 11, 16, 22, 30, 40) for a in range(0, 360, 15)]
+    for name, (words, at) in sorted(merged.items(), key=lambda one: (-one[1][1][0], -one[1][1][1])):
+        text = ax.annotate(words, points[name], xytext=(0, 0), textcoords="offset points", fontsize=size, color=colours[name], ha="center", va="center")
+        text.set_in_layout(False)
+        box, best = text.get_window_extent(), None
+        for r, a in steps:
+            x, y = r * math.cos(math.radians(a)), r * math.sin(math.radians(a))
+            x += 0.5 * box.width / dot * np.sign(round(x, 6))  # the near edge is r away
+            here = box.translated(x * dot, y * dot)
+            outside = here.x0 < frame.x0 or here.x1 > frame.x1 or here.y0 < frame.y0 or here.y1 > frame.y1
+            leader = mpl.path.Path([at, np.clip(at, here.min, here.max)])
+            crossed = sum(leader.intersects_bbox(other) for other in taken[len(merged) :])
+            cost = r + 1e3 * (outside + here.count_overlaps(taken) + crossed) + 25 * sum(p.intersects_bbox(here, filled=False) for p in paths)
+            if best is None or cost < best[0]:
+                best = cost, r, (x, y), here
+        text.set_position(best[2])
+        taken.append(best[3])
+        if best[1] > 12:
+            end = (best[2][0] - 0.5 * box.width / dot * np.sign(round(best[2][0], 6)), best[2][1])
+            rule = {"arrowstyle": "-", "color": colours[name], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
+            ax.annotate("", points[name], xytext=end, textcoords="offset points", arrowprops=rule).set_in_layout(False)
+
+
 def weekend(run: Run, minutes: float = 3.0, prices: tuple[str, ...] = ("V", "P", "O", "M"), names: Mapping[str, str] | None = None) -> Figure:
     """One weekend: prices above, what it did to accounts in the middle, who paid below; closure at the left, minutes after reopening at the
     right.
@@ -188,7 +228,7 @@ _INK_DARK, _INK_LIGHT = "#1f2937", "#ffffff"
 REGIONS = (
     ("CASCADE", (0.05, 0.94), "left", _INK_LIGHT),
     ("PHANTOM SOLVENCY", (0.5, 0.06), "center", _INK_DARK),
-    ("VALLEY", (0.97, 0.965), "right", _INK_DARK),
+    ("VALLEY", (0.97, 0.825), "right", _INK_DARK),
 )
 
 
