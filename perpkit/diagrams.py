@@ -141,11 +141,20 @@ def _bow(start: Bbox, end: Bbox, others: Sequence[Bbox]) -> Path:
     return Path([at(first, first), at(first, last), at(last, last)], [Path.MOVETO, Path.CURVE3, Path.CURVE3])
 
 
-def stacked(ax: Axes, x: np.ndarray, shares: pd.DataFrame, colours: Mapping[str, str]) -> None:
-    """Shares of one whole over ``x``, stacked in the order of ``colours``; a column that is nothing throughout is left out."""
+def stacked(ax: Axes, x: np.ndarray, shares: pd.DataFrame, colours: Mapping[str, str], low: float = 0.0) -> None:
+    """Shares of one whole over ``x``, stacked in the order of ``colours``; a column that is nothing throughout is left out. The axis starts at
+    ``low``, which may hide part of the first share and of no other.
+
+    Raises
+    ------
+    ValueError
+        If the first share is somewhere below ``low``.
+    """
     shown = [name for name in colours if (shares[name] > 1e-9).any()]
+    if low > (least := float(shares[shown[0]].min())):
+        raise ValueError(f"the axis starts at {low!r}, but the share of {shown[0]} goes down to {least:.3g}; give low at most that")
     ax.stackplot(x, *(shares[name].to_numpy() for name in shown), colors=[colours[name] for name in shown], linewidth=0, alpha=0.85)
-    ax.set(ylim=(0, 1), xlim=(x[0], x[-1]))
+    ax.set(ylim=(low, 1), xlim=(x[0], x[-1]))
     ax.grid(visible=False)
 
 

@@ -4,12 +4,14 @@ import math
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from perpkit import boundary, data, gaps
-from perpkit.diagrams import flow_map, matrix
+from perpkit.diagrams import flow_map, matrix, stacked
 from perpkit.machine import replace
 from perpkit.oracle import NONE
+from perpkit.plots import figure
 from perpkit.venues import base_case
 
 ROOT = data.folder().parent
@@ -91,4 +93,10 @@ def test_diagrams_name_what_does_not_fit():
         flow_map([{"a": "A"}], [], ("one", "two"), (0.4, 0.4))
     with pytest.raises(ValueError, match="x has 'q' on the axis 'band', which lists none, static"):
         matrix({"x": {"band": "q"}}, {"band": ["none", "static"]})
+    shares = pd.DataFrame({"traders": [1.0, 0.6], "makers": [0.0, 0.4]})
+    ax = figure()[1]
+    stacked(ax, np.array([0.0, 1.0]), shares, {"traders": "#888888", "makers": "#0072B2"}, low=0.5)
+    assert ax.get_ylim() == (0.5, 1.0)
+    with pytest.raises(ValueError, match="the share of traders goes down to 0.6"):
+        stacked(ax, np.array([0.0, 1.0]), shares, {"traders": "#888888", "makers": "#0072B2"}, low=0.7)
     assert len(matrix({"x": {"band": "none"}, "y": {"band": "static"}}, {"band": ["none", "static"]}).axes) == 1
