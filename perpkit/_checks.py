@@ -109,4 +109,6 @@ def typed(thing) -> None:
         value = getattr(thing, name)
         if not any(_is(value, kind) for kind in kinds):
             wanted = " or ".join(_WORDS.get(kind) or _named(kind) for kind in kinds)
-            raise ValueError(f"{name} is {wanted}; got {value!r}")
+            called = getattr(value, "__name__", "")
+            hint = f"; call it: {name}={called}(...)" if callable(value) and called.isidentifier() else ""
+            raise ValueError(f"{name} is {wanted}; got {value!r}{hint}")

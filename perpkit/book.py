@@ -20,6 +20,9 @@ from perpkit.liquidity import Liquidity
 class Book:
     """Liquidity and informed flow, open and closed.
 
+    The defaults are a plain book to experiment with: without noise and, closed, less than a quarter as deep as that of the base case,
+    ``base.book()``, on which every machine of :func:`perpkit.venue` stands.
+
     Parameters
     ----------
     depth_open, depth_closed : USD of notional that moves the price by one log unit.

@@ -119,8 +119,11 @@ class Tables:
 
     @staticmethod
     def check(machine: Machine, accounts: Accounts, closure: Closure) -> None:
-        """Raise ``ValueError`` if an account would be below maintenance before anything happens; it may be above the leverage of a new one."""
+        """Raise ``ValueError`` if an account would be below maintenance before anything happens (it may be above the leverage of a new one), or
+        a reader's mark rule does not compile."""
         _check_margin(machine, accounts)
+        if machine.mark.function is not None:
+            _ = machine.mark.pointer
 
     def __init__(
         self, machine: Machine, accounts: Accounts, closure: Closure, orders: Orders | None = None, misprints: Sequence[Misprint] = ()

@@ -25,6 +25,7 @@ from perpkit.engine import CHUNK, ENGINES, check, check_gaps, draw, engine_of, p
 from perpkit.ledger import EVENT_FIELDS
 from perpkit.machine import Machine
 from perpkit.orders import Misprint, Orders, listed
+from perpkit.outcomes import MEANING
 from perpkit.runs import SOURCE, Store, digest, identity
 
 BLOCK = 8
@@ -94,7 +95,7 @@ def ensemble(
     Returns
     -------
     xarray.Dataset
-        One variable an outcome (per unit of open interest unless its ``units`` says otherwise), dims (machine, weekend), coordinate
+        One variable an outcome (its ``long_name`` and ``units`` say what it is; see ``perpkit.outcomes``), dims (machine, weekend), coordinate
         ``gap``. Attributes, from which ``estimate`` takes standard error and tail share: ``seed``; ``closure``, a digest of it;
         ``sampling``; ``cycle``, the number of weekends after which the gaps begin again, the length of an array; and, for a law that has
         one, ``record``, the worst and best gap on record.
@@ -122,7 +123,8 @@ def ensemble(
     if store is not None and not isinstance(store, (str, PathLike)):
         raise ValueError(f"store is the path of a folder, or None; got {store!r}")
     if executor is not None and not isinstance(executor, Executor):
-        raise ValueError(f"executor is a concurrent.futures.Executor, or None for threads; got {executor!r}")
+        hint = "; give its get_executor()" if hasattr(executor, "get_executor") else ""
+        raise ValueError(f"executor is a concurrent.futures.Executor, or None for threads; got {executor!r}{hint}")
     outside = {name: (orders[name] if isinstance(orders, Mapping) else orders, listed(misprints)) for name in by_name}
     for name, machine in by_name.items():
         check(machine, holders[name], closure)
@@ -250,19 +252,9 @@ def _gaps(gaps, n: int | None, seed: int, sampling: str | None) -> tuple[np.ndar
     return np.resize(drawn, count or len(drawn)), "given", None
 
 
-_UNITS = {
-    "exhausted": "1 if the fund could not cover a loss",
-    "exhausted_hours": "hours since the close",
-    "phantom_hours": "hours",
-    "dislocation": "log price",
-    "generations": "updates in a row",
-    "cascade": "largest run of forced orders over its first order",
-}
-
-
 def _label(result, names, outcomes, gaps, attrs) -> xr.Dataset:
     data = {
-        name: (("machine", "weekend"), result[:, :, j], {"units": _UNITS.get(name, "share of open interest")} | attrs)
+        name: (("machine", "weekend"), result[:, :, j], dict(zip(("long_name", "units"), MEANING[name])) | attrs)
         for j, name in enumerate(outcomes)
     }
     coords = {"machine": names, "weekend": np.arange(len(gaps)), "gap": ("weekend", gaps, {"units": "log return"})}

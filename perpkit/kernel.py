@@ -93,6 +93,7 @@ OUTCOMES = (
     "funding_closed",
     "imbalance",
 )
+"""What a weekend is measured by, in the order in which the kernel writes it: ``outcomes.MEANING`` has a line on each."""
 TRACE = (
     *("V", "P", "O", "M", "f", "impact_bid", "impact_ask", "liquidated", "fund", "phantom", "phantom_size", "funding_paid", "imbalance"),
     *("attacker_size", "attacker_cash"),

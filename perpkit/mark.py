@@ -13,7 +13,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, wraps
 from types import FunctionType
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ import numba
 import numpy as np
 from numba import cloudpickle
 from numba.core import config, types
+from numba.core.errors import NumbaError
 
 from perpkit._checks import numbers, positive, share, typed
 from perpkit._compile import compiled
@@ -58,6 +59,10 @@ class State(NamedTuple):
     memory: np.ndarray
 
 
+_KNOWN = (
+    "Numba knows arithmetic, math, comparisons and loops over numbers; "
+    f"quotes has {', '.join(Quotes._fields)}, and state has {', '.join(State._fields)}"
+)
 _FLOAT = types.float64
 _VECTOR = types.Array(_FLOAT, 1, "C")
 _SIGNATURE = _FLOAT(
@@ -132,8 +137,13 @@ def _unused(quotes, oracle, state, params):
 @lru_cache(maxsize=256)
 def _callable(function: Callable) -> Callable:
     """The compiled form of a rule, one for each function however often it is used."""
-    # With Python's error model a division by zero inside the rule would be printed, lost, and answered with a mark of 0.
-    return function if config.DISABLE_JIT else numba.cfunc(_SIGNATURE, error_model="numpy")(function)
+    if config.DISABLE_JIT:
+        return function
+    try:
+        # With Python's error model a division by zero inside the rule would be printed, lost, and answered with a mark of 0.
+        return numba.cfunc(_SIGNATURE, error_model="numpy")(function)
+    except NumbaError as error:
+        raise ValueError(f"the mark rule {function.__name__!r} does not compile: it must return a price on every path, and {_KNOWN}") from error
 
 
 def guarded(values: Sequence[float]) -> np.ndarray:
@@ -143,7 +153,8 @@ def guarded(values: Sequence[float]) -> np.ndarray:
 
 
 def _try_out(function: Callable, params: tuple[float, ...]) -> None:
-    """Raise if the rule, interpreted, reaches past its parameters or memory while prices rise and fall, closed and open, for some time."""
+    """Raise if the rule, interpreted, fails, or reaches past its parameters or memory, while prices rise and fall, closed and open, for some
+    time."""
     given, memory = np.array(params), np.zeros(MEMORY)
     for turn in range(20 * MEMORY):
         oracle = np.float64((1.0, 250.0, 40_000.0)[turn % 3])
@@ -159,6 +170,8 @@ def _try_out(function: Callable, params: tuple[float, ...]) -> None:
                 f"the mark rule {function.__name__!r} reaches past what it has: {error}; "
                 f"it was given {len(params)} parameters, {params!r}, and has {MEMORY} floats of memory"
             ) from None
+        except Exception as error:
+            raise ValueError(f"the mark rule {function.__name__!r} fails with {error!r}; {_KNOWN}") from error
 
 
 def OracleMark() -> Mark:  # noqa: N802 - these read as the names of rules
@@ -237,7 +250,8 @@ def mark_rule(function: Callable) -> Callable[..., Mark]:
     Raises
     ------
     ValueError
-        When it is no plain function of those four arguments; when it is used, if it reaches past its parameters or memory.
+        When it is no plain function of those four arguments; when it is used, if it fails or reaches past its parameters or memory; when a
+        machine with it is run, before anything runs, if it does not compile.
     """
     if not isinstance(function, FunctionType):
         raise ValueError(f"a mark rule is a plain Python function of (quotes, oracle, state, params); got {function!r}")
@@ -248,8 +262,8 @@ def mark_rule(function: Callable) -> Callable[..., Mark]:
     def use(*params: float, basis_s: float = 150.0) -> Mark:
         return Mark(CUSTOM, params=params, basis_s=basis_s, function=function)
 
-    use.__name__ = function.__name__
-    use.__doc__ = function.__doc__
+    wraps(function)(use)
+    del use.__wrapped__  # whose arguments are not those of ``use``
     return use
 
 

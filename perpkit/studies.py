@@ -46,7 +46,8 @@ POPULATION_SIZE = 10_000
 def eras(market: str = "TSLA") -> dict[str, Machine]:
     """trade.xyz at three dates, and the rules of the article's date with the oracle frozen at Friday's print.
 
-    Rules are those in force; every machine stands on the base case's book and has its insurance fund, so that only rules differ.
+    Rules are those in force; every machine stands on the base case's book and has its insurance fund, so that only rules differ. Dates and the
+    fourth machine belong to trade.xyz; for another venue take :func:`perpkit.venue` at dates of its own.
     """
     machines = {name: replace(venue("trade-xyz", market, asof), name=name, insurance=INSURANCE) for name, asof in ERAS.items()}
     step = machines["article"].oracle.step
@@ -219,13 +220,16 @@ def phase_line(symbol: str = "TSLA") -> np.ndarray:
     return np.array([depths, cascade_wall(crowd("cap of 20x")[2], loop, depths, np.linspace(record.min(), record.max(), 301))])
 
 
-def replay(symbol: str, repeats: int = 8, rng: int = 2026) -> xr.Dataset:
+def replay(symbol: str, repeats: int = 8, rng: int = 2026, market: str | None = None, table: pd.DataFrame | None = None) -> xr.Dataset:
     """Every weekend of ``symbol`` since 2010 through :func:`eras`, the path inside the weekend drawn ``repeats`` times.
+
+    The rules are those of ``market``, by default the market of that stock: for a stock that trade.xyz's rules are not known for, name one whose
+    they shall be. ``table`` holds closures to use instead, as in :func:`perpkit.gaps.empirical`.
 
     The gaps are cash close to cash open. Machines on a 24/5 feed are closed for 48 h and meet less of the gap, so losses are an upper
     bound.
     """
-    machines, law = eras(symbol), gaps.empirical(symbol)
+    machines, law = eras(symbol if market is None else market), gaps.empirical(symbol, table=table)
     return ensemble(machines, populations(machines, POPULATION_SIZE), base_case().closure, law.gaps, n=repeats * len(law), rng=rng)
 
 
@@ -233,7 +237,8 @@ def recent_law(symbol: str, years: int = 5, seed: int = 7) -> Predictive:
     """Law of an average weekend of the last ``years``: a tempered t over the volatility of nights, of the forecasts out of sample the one that
     TSLA's weekends do not reject and under which a short's mean loss exists.
 
-    Two hundred posterior draws, each mixed over 12 quantiles of the volatility before those weekends. Its record is that of all weekends, so that
+    ``symbol`` is a stock of ``closures.csv``, which has its nights. Two hundred posterior draws, each mixed over 12 quantiles of the volatility
+    before those weekends. Its record is that of all weekends, so that
     a tail share counts what has never been seen and not what these years have not.
     """
     from perpkit.posterior import posteriors  # its samplers take a while to load
@@ -246,8 +251,8 @@ def recent_law(symbol: str, years: int = 5, seed: int = 7) -> Predictive:
 
 
 def forecast(symbol: str, law: gaps.Law, n: int = 4096, rng: int = 2026) -> xr.Dataset:
-    """Weekends of a law of the gap, such as a posterior's predictive law, through trade.xyz's rules at the dates of ``ERAS``: one gap from each of
-    ``n`` equal strata.
+    """Weekends of a law of the gap, such as a posterior's predictive law, through trade.xyz's rules for the market ``symbol`` at the dates of
+    ``ERAS``: one gap from each of ``n`` equal strata. The law may be that of another stock.
 
     With a ``Predictive`` law :func:`perpkit.estimate.credible` gives every outcome its interval over the posterior.
     """

@@ -1,6 +1,7 @@
 """Bad input: each mistake a reader may make is a ValueError that names the argument, made before any work starts."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,16 @@ RNG = np.random.default_rng(1)
 LAW = gaps.empirical("TSLA")
 ONE_EACH = strata.Strata(np.array([-0.1, 0.0]), np.array([0.5, 0.5]))
 PLAN = sensitivity.grid([sensitivity.Factor("a", 0.0, 1.0), sensitivity.Factor("b", 0.0, 1.0)])
+
+
+@pk.mark_rule
+def halfway(quotes, oracle, state, params):
+    return 0.5 * (quotes.mid + oracle)
+
+
+@pk.mark_rule
+def nothing(quotes, oracle, state, params):
+    return None
 
 
 def simulate(gap=0.0, closure=CLOSURE, **options):
@@ -68,7 +79,8 @@ WRONG = [
     (lambda: ensemble("TSLA", n=64), r"gaps is a law.*empirical\('TSLA'\)"),
     (lambda: ensemble(LAW, n=math.nan), "n is a number of weekends.*got nan"),
     (lambda: ensemble(LAW, n=math.inf), "n is a number of weekends.*got inf"),
-    (lambda: ensemble(executor=4), "executor is .*got 4"),
+    (lambda: ensemble(executor=4), "executor is .*got 4$"),
+    (lambda: ensemble(executor=SimpleNamespace(get_executor=None)), r"executor is .*; give its get_executor\(\)"),
     (lambda: ensemble(misprints=pk.Misprint(2.0, 2.1, 0.1)), "misprints is a list"),
     (lambda: simulate(misprints=pk.Misprint(2.0, 2.1, 0.1)), "misprints is a list"),
     (lambda: ensemble(sampling="sobol"), "sampling='sobol' is for a law"),
@@ -126,6 +138,11 @@ WRONG = [
     (rule(third_memory), "third_memory.*index 8 .*8 floats of memory"),
     (rule(counting), "counting.*index 8 .*8 floats of memory"),
     (rule(lambda quotes, oracle, state, params: oracle, "a"), "params is a number or"),
+    (rule(lambda quotes, oracle, state, params: quotes.middle), "fails with AttributeError.*quotes has bid, ask, mid, last, impact_bid, impact_ask"),
+    (lambda: pk.replace(MACHINE, mark=halfway), r"mark is a perpkit Mark; got <function halfway at .*; call it: mark=halfway\(...\)"),
+    (lambda: pk.replace(MACHINE, mark=pk.Mid), r"call it: mark=Mid\(...\)"),
+    (lambda: pk.replace(MACHINE, mark=5), "mark is a perpkit Mark; got 5$"),
+    (lambda: pk.simulate(pk.replace(MACHINE, mark=nothing()), PEOPLE, CLOSURE, 0.0), "'nothing' does not compile: it must .*state has mark, basis"),
     # what is made of results
     (lambda: estimate(np.ones(5)), "outcome is one outcome of an ensemble.*ndarray"),
     (lambda: credible(np.ones(5), LAW), "outcome is one outcome of an ensemble.*ndarray"),

@@ -12,6 +12,7 @@ from test_ledger import interpreted
 
 import perpkit as pk
 from perpkit import pool, validation
+from perpkit.outcomes import MEANING
 from perpkit.pool import carry, impact, kernel
 
 DEEP = pk.Book(depth_open=math.inf, depth_closed=math.inf, half_spread_open=0.0, half_spread_closed=0.0, follow_open=math.inf, follow_closed=math.inf)
@@ -198,6 +199,7 @@ def test_books_and_pools_in_one_call_live_through_the_same_weekends():
     for name in pk.OUTCOMES:
         np.testing.assert_array_equal(both[name].sel(machine="book"), book[name].isel(machine=0), err_msg=name)
     assert set(book.data_vars) == set(pk.OUTCOMES)
+    assert tuple(MEANING) == pool.OUTCOMES and {(x.long_name, x.units) for x in both.values()} == set(MEANING.values())
     assert not np.abs(both["junior"].sel(machine="book").values).any()
     weekend = 77
     run = pk.simulate(pk.Pool(), accounts, SHORT, gap=float(both["gap"][weekend]), rng=3, weekend=weekend)

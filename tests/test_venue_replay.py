@@ -8,7 +8,7 @@ import slow_engine
 import slow_pool
 from test_replay import differences
 
-from perpkit import pool
+from perpkit import data, pool, studies
 from perpkit.accounts import Accounts
 from perpkit.clock import Closure
 from perpkit.engine import simulate
@@ -41,3 +41,12 @@ def test_a_preset_to_the_cent(name, market, asof):
 def test_that_weekend_liquidates_at_most_of_them():
     gone = {row: simulate(*weekend(*row), CLOSURE, gap=FALL, rng=2).outcome for row in SETS}
     assert sum(x["liquidated_closed"] + x["liquidated_open"] > 0.0 for x in gone.values()) >= len(SETS) - 2
+
+
+def test_the_study_takes_a_stock_and_a_market_of_the_readers_choice():
+    table = data.load("weekend_gaps_megacaps")
+    few = table[table["symbol"] == "AAPL"].head(3)
+    ens = studies.replay("AAPL", repeats=1, market="TSLA", table=few)
+    assert list(ens["gap"].values) == list(few["gap"]) and list(ens["machine"].values) == list(studies.eras("TSLA"))
+    with pytest.raises(ValueError, match="'trade-xyz' has no market 'AAPL' here"):
+        studies.replay("AAPL", table=few)
