@@ -312,7 +312,7 @@ BAD = [
     (lambda: pk.ensemble(pk.Machine(), {"other": GOOD}, pk.Closure(1.0), np.zeros(2)), "same names"),
     (lambda: pk.ensemble(pk.Machine(), GOOD, pk.Closure(1.0), np.zeros(2), block=0), "block"),
     (lambda: pk.mark_rule(lambda a, b: a), "four|quotes"),
-    (lambda: pk.estimate(pk.ensemble(pk.Machine(), GOOD, pk.Closure(1.0), np.zeros(2))["shortfall"]), "select one machine"),
+    (lambda: pk.estimate(pk.ensemble({"a": pk.Machine(), "b": pk.Machine()}, GOOD, pk.Closure(1.0), np.zeros(2))["shortfall"]), "select one of 'a', 'b'"),
 ]
 
 
