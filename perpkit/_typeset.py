@@ -97,7 +97,9 @@ def _cell(where: str, value: Any, fmt: str | Callable[[Any], str] | None) -> str
 
 def _unbroken(text: str) -> str:
     """A short text or a number with its interval on one line: browsers give a column less room than its neighbour's long header."""
-    return text.replace(" ", "\u00a0") if len(text) <= _SHORT and "$" not in text or _LIKE_A_NUMBER.fullmatch(text) else text
+    if len(text) <= _SHORT and "$" not in text or _LIKE_A_NUMBER.fullmatch(text):
+        return re.sub(r"(?<=\w)-(?=\w)", "\u2011", text).replace(" ", "\u00a0")
+    return text
 
 
 def _line(text: str) -> str:

@@ -218,3 +218,4 @@ def test_a_short_text_stays_on_one_line() -> None:
     rows = myst_table("one", frame, "Caps.", "tbl-caps", {}, frozenset()).splitlines()
     assert "cap\u00a0of\u00a020x | $a + b$" in rows[5]
     assert "the cap of leverage of October" in rows[6]
+    assert "HIP\u20113\u00a0defaults" in myst_table("one", pd.DataFrame({"rule": ["HIP-3 defaults"]}), "Rules.", "tbl-rules", {}, frozenset())
