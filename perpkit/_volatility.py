@@ -57,7 +57,7 @@ def trailing_volatility(symbol: str, days: int = 20, table: pd.DataFrame | None 
         raise ValueError(f"days is the number of daily returns, a whole number of 2 or more; got {days!r}")
     rows = data.closures(symbol) if table is None else table
     if lacking := {"close_date", "open_date", "gap", "intraday", "earnings"} - set(rows):
-        raise ValueError(f"the table lacks {', '.join(sorted(lacking))}; make it with data.closures_from_ohlc")
+        raise ValueError(f"the table lacks {', '.join(sorted(lacking))}; make it with pk.data.closures_from_ohlc")
     if "symbol" in rows:
         rows = rows[rows["symbol"] == symbol]
     opened, closed = rows["open_date"].to_numpy(), rows["close_date"].to_numpy()

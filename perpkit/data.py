@@ -83,7 +83,10 @@ def closures(symbol: str, kind: str | None = None, earnings: bool | None = None)
     table = load("closures")
     symbols = list(table["symbol"].unique())
     if symbol not in symbols:
-        raise ValueError(f"closures.csv has no {symbol!r}; choose one of {', '.join(map(repr, symbols))}, or make the table from daily bars with pk.data.closures_from_ohlc")
+        raise ValueError(
+            f"closures.csv has no {symbol!r}; choose one of {', '.join(map(repr, symbols))}, "
+            f"or make a table from daily bars with pk.data.closures_from_ohlc, which gaps.empirical takes as table="
+        )
     if kind is not None and kind not in KINDS:
         raise ValueError(f"no kind {kind!r} of closure; choose one of {', '.join(map(repr, KINDS))}, or None for all")
     keep = table["symbol"] == symbol

@@ -229,7 +229,7 @@ def _table(symbol: str, table: pd.DataFrame | None) -> pd.DataFrame:
     if table is None:
         return closures(symbol)
     if lacking := {"open_date", "kind", "earnings", "gap", "intraday"} - set(table):
-        raise ValueError(f"the table lacks {', '.join(sorted(lacking))}; make it with data.closures_from_ohlc")
+        raise ValueError(f"the table lacks {', '.join(sorted(lacking))}; make it with pk.data.closures_from_ohlc")
     return table if "part" in table else _with_parts(table)
 
 
