@@ -368,7 +368,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on PATH")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_reads_from_a_folder_on_a_desk_and_on_a_phone(theme: str) -> None:
-    """Formulas typeset and uncut, nothing fetched, no script error, no sideways scrolling of a page or a table, and the page in the theme asked for."""
+    """Formulas typeset and uncut, nothing fetched, no script error, no sideways scrolling of a page, and the page in the theme asked for. A
+    table scrolls on a phone only, in its own box, if no cell holds a sentence; a leading column stays in sight and the caption says so."""
     sync_api = pytest.importorskip("playwright.sync_api")
     wrong: list[str] = []
     with sync_api.sync_playwright() as play:
@@ -389,10 +390,16 @@ def test_every_page_reads_from_a_folder_on_a_desk_and_on_a_phone(theme: str) -> 
                         untypeset: document.querySelectorAll("mjx-merror").length,
                         clipped: [...document.querySelectorAll('mjx-container[display="true"]')].filter((f) => f.scrollWidth > f.clientWidth + 1).length,
                         over: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-                        wide: [...document.querySelectorAll(".bd-article table.table")].filter((t) => t.scrollWidth > t.parentElement.clientWidth + 1).length,
+                        wide: [...document.querySelectorAll(".bd-article table.table")].filter((t) => {
+                            const told = () => getComputedStyle(t.caption || t, "::after").content.includes("scrolls sideways");
+                            const held = () => [...t.rows].every((r) => getComputedStyle(r.cells[0]).position === "sticky");
+                            const figures = () => [...t.querySelectorAll(".cell-value")].every((c) => c.textContent.length <= 40);
+                            const mayScroll = () => innerWidth < 577 && getComputedStyle(t.parentElement).overflowX === "auto";
+                            return t.scrollWidth > t.parentElement.clientWidth + 1 && !(mayScroll() && figures() && held() && told());
+                        }).map((t) => t.id),
                     })"""
                 )
-                if seen != {"theme": theme, "untypeset": 0, "clipped": 0, "over": 0, "wide": 0}:
+                if seen != {"theme": theme, "untypeset": 0, "clipped": 0, "over": 0, "wide": []}:
                     wrong.append(f"{name} at {width}: {seen}")
             page.close()
         browser.close()
