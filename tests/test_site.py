@@ -15,12 +15,14 @@ from types import SimpleNamespace
 import api_docs
 import chapter_alone
 import check_book
+import citations
 import colophon
 import pytest
 import site_pages
 import typography
 from docutils import nodes
 from docutils.utils import new_document
+from pybtex.database import parse_string
 
 ROOT = Path(__file__).resolve().parents[1]
 HTML = ROOT / "_build" / "html"
@@ -320,6 +322,18 @@ def test_typography_spares_code_and_formulas_and_reads_across_pasted_numbers() -
     typography.set_page(SimpleNamespace(builder=SimpleNamespace(format="html")), page, "page")
     assert [p.astext() for p in page[:2]] == ["5\u00a0% of it", "% alone, 5% on 2025-12-193\u00a0bp"]
     assert page[2]["alt"] == "5\u00a0% fall"
+
+
+def test_works_of_one_author_and_year_get_letters() -> None:
+    text = "".join(f"@misc{{k{i}, author = {{{a}}}, title = {{{t}}}, year = {{{y}}}}}\n" for i, (a, t, y) in enumerate((
+        ("{trade.xyz}", "Oracle", 2026), ("{trade.xyz}", "Mark, {\\$3M}", 2026), ("{trade.xyz}", "Oracle", 2025),
+        ("Angel, A. and Berg, B. and Cole, C.", "One", 2020), ("Angel, A. and Dorn, D. and Eich, E.", "Two", 2020), ("Angel, A.", "Three", 2020),
+    )))  # fmt: skip
+    works = parse_string(text, "bibtex").entries
+    for _ in range(2):
+        found = {e.key: str(e.text).replace("<newblock>", " ") for e in citations.Lettered().format_entries(works.values())}
+        assert [works[f"k{i}"].fields["year"] for i in range(6)] == ["2026b", "2026a", "2025", "2020a", "2020b", "2020"]
+    assert found["k1"] == "trade.xyz. Mark, $3M. 2026a."
 
 
 def load_make():
