@@ -126,11 +126,15 @@ class Setting:
     closure: Closure
 
 
+DEPTH, HALF_LIFE = base.geometric_middle(*base.DEPTH_OVER_INTEREST), base.geometric_middle(*base.REFILL_HALF_LIFE)
+"""Closed depth over open interest, and the half-life of impact in hours, in the middle of their ranges."""
+
+
 def setting(
     weight: float = 0.5,
     reference: str = "average 0.5 h",
-    depth: float = base.geometric_middle(*base.DEPTH_OVER_INTEREST),
-    half_life: float = base.geometric_middle(*base.REFILL_HALF_LIFE),
+    depth: float = DEPTH,
+    half_life: float = HALF_LIFE,
     open_depth: float = base.DEPTH_OPEN / base.OPEN_INTEREST,
     cap: float = 20.0,
     insurance: float = base.INSURANCE,

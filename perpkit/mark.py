@@ -148,7 +148,7 @@ def _callable(function: Callable) -> Callable:
 
 def guarded(values: Sequence[float]) -> np.ndarray:
     """``values`` as an array with nan behind it. A compiled rule checks no index, which would make it half as slow again: one that reaches past
-    its parameters or memory where :func:`_try_out` did not see it finds no price there, and nothing else to overwrite."""
+    its parameters or memory where ``_try_out`` did not see it finds no price there, and nothing else to overwrite."""
     return np.concatenate([values, np.full(_GUARD, np.nan)])[: len(values)]
 
 
