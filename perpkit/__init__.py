@@ -58,7 +58,7 @@ from perpkit.oracle import (
 from perpkit.orders import Misprint, Orders
 from perpkit.pool import Pool
 from perpkit.reductions import cut_size, reduced
-from perpkit.report import Report, give_or_take
+from perpkit.report import Report, give_or_take, printed
 from perpkit.sessions import closures
 from perpkit.swing import swing
 from perpkit.value import Value
@@ -73,7 +73,7 @@ __all__ = [
     "Misprint", "OUTCOMES", "Oracle", "OracleMark", "Orders", "POCKETS", "Pool", "Report", "RuleError", "Run", "Value", "architectures",
     "attack", "base", "base_case", "boundary", "cascade", "closures", "compare", "credible", "cut_leverage", "cut_size", "data",
     "decaying_oracle", "diagrams", "discovery", "drag", "ensemble", "episodes", "estimate", "frozen_oracle", "gaps", "give_or_take",
-    "impact_oracle", "last_oracle", "level_oracle", "limit_only", "lp_fund", "makers", "mark_rule", "no_band", "no_oracle", "oracle_band", "phase", "plots",
-    "pool", "population", "populations", "proxy_oracle", "ratchet", "reduced", "reference", "replace", "rulebook", "runs", "simulate", "static_band",
-    "studies", "swing", "theory", "venue", "venue_closure", "venues", "zero_price",
+    "impact_oracle", "last_oracle", "level_oracle", "limit_only", "lp_fund", "makers", "mark_rule", "no_band", "no_oracle", "oracle_band", "phase",
+    "plots", "pool", "population", "populations", "printed", "proxy_oracle", "ratchet", "reduced", "reference", "replace", "rulebook", "runs", "simulate",
+    "static_band", "studies", "swing", "theory", "venue", "venue_closure", "venues", "zero_price",
 ]  # fmt: skip

@@ -54,6 +54,17 @@ def _rounded(value: int | float | None) -> int | float | None:
     return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
+def printed(value: float, fmt: str = "{:.2f}") -> str:
+    """A number as a sentence or a table shows it: minus signs, thousands, powers of ten, no point without a digit after it.
+
+    Raises
+    ------
+    ValueError
+        If it is not one real, finite number, or the format does not fit.
+    """
+    return formatted("printed", fmt, plain_number("value", value))
+
+
 def give_or_take(found: Any, fmt: str = "{:.1f}", scale: float = 1.0, se: float | None = None) -> str:
     """A value and its standard error as a sentence or a table shows them, such as ``0.61 ± 0.02``.
 

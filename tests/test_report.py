@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perpkit._typeset import formatted, myst_table, typeset
+from perpkit._typeset import myst_table, typeset
 from perpkit.estimate import Estimate
-from perpkit.report import FOLDER, Report, give_or_take
+from perpkit.report import FOLDER, Report, give_or_take, printed
 
 
 @pytest.fixture
@@ -56,6 +56,7 @@ def test_an_error_is_never_shown_as_nothing_unless_it_is(value, se, fmt, printed
 @pytest.mark.parametrize(
     ("call", "said"),
     [
+        (lambda: printed(math.inf), "value must be finite"),
         (lambda: give_or_take(1.0), "needs its standard error"),
         (lambda: give_or_take(1.0, se=-0.5), "0 or more; got -0.5"),
         (lambda: give_or_take(Estimate(math.nan, 1.0, 2, 0.0)), "value must be finite"),
@@ -185,7 +186,7 @@ def test_an_interval_is_a_number_that_does_not_break() -> None:
     [("{:.0f}", -1074.2, "−1,074"), ("{:+.1f}", 2892.0, "+2,892.0"), ("{:,.0f}", 1255, "1,255"), ("{:#.2g}", 1.0, "1.0"), ("{:#.2g}", 12.0, "12"), ("{:d}", 2025, "2025")],
 )
 def test_thousands_and_trailing_zeros(fmt: str, value: float, shown: str) -> None:
-    assert formatted("x", fmt, value) == shown
+    assert printed(value, fmt) == shown
 
 
 def test_a_table_prints_outside_a_book(capsys: pytest.CaptureFixture[str]) -> None:
