@@ -74,6 +74,6 @@ __all__ = [
     "attack", "base", "base_case", "boundary", "cascade", "closures", "compare", "credible", "cut_leverage", "cut_size", "data",
     "decaying_oracle", "diagrams", "discovery", "drag", "ensemble", "episodes", "estimate", "frozen_oracle", "gaps", "give_or_take",
     "impact_oracle", "last_oracle", "level_oracle", "limit_only", "lp_fund", "makers", "mark_rule", "no_band", "no_oracle", "oracle_band", "phase",
-    "plots", "pool", "population", "populations", "printed", "proxy_oracle", "ratchet", "reduced", "reference", "replace", "rulebook", "runs", "simulate",
-    "static_band", "studies", "swing", "theory", "venue", "venue_closure", "venues", "zero_price",
+    "plots", "pool", "population", "populations", "printed", "proxy_oracle", "ratchet", "reduced", "reference", "replace", "rulebook", "runs",
+    "simulate", "static_band", "studies", "swing", "theory", "venue", "venue_closure", "venues", "zero_price",
 ]  # fmt: skip
