@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
+from typing import Any
 
-from pybtex.database import BibliographyData, Entry
+from pybtex.database import Entry
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.plain import Style
-from pybtex.style import FormattedEntry
 from sphinx.application import Sphinx
 
 
 class Lettered(Style):
     """Plain style, years such as 2026a and 2026b where authors and year are the same."""
 
-    def format_entries(self, entries: Sequence[Entry], bib_data: BibliographyData | None = None) -> Iterator[FormattedEntry]:
-        alike: dict[tuple, list[Entry]] = {}
-        for entry in self.sort(entries):
-            entry.fields["year"] = entry.fields.get("year", "").rstrip(string.ascii_lowercase)  # a second build may find the letters of the first
-            entry.fields["title"] = entry.fields.get("title", "").replace("\\$", "$")  # which pybtex leaves as it stands
-            if entry.fields["year"]:
-                alike.setdefault((named(entry), entry.fields["year"]), []).append(entry)
-        for same in alike.values():
-            for letter, entry in zip(string.ascii_lowercase, same if len(same) > 1 else (), strict=False):
-                entry.fields["year"] += letter
-        yield from super().format_entries(entries, bib_data)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        in_order = self.sort
+        self.sort = lambda entries: lettered(in_order(entries))
+
+
+def lettered(entries: Iterable[Entry]) -> list[Entry]:
+    """The same entries, sorted as they come, with letters in the field ``year``, from which list and citations both read it."""
+    entries = list(entries)
+    alike: dict[tuple, list[Entry]] = {}
+    for entry in entries:
+        fields = entry.fields
+        fields["title"] = fields.get("title", "").replace("\\$", "$")  # which pybtex leaves as it stands
+        if fields.get("year"):
+            fields["year"] = fields["year"].rstrip(string.ascii_lowercase)  # a second call finds the letters of the first
+            alike.setdefault((named(entry), fields["year"]), []).append(entry)
+    for same in alike.values():
+        for letter, entry in zip(string.ascii_lowercase, same if len(same) > 1 else (), strict=False):
+            entry.fields["year"] += letter
+    return entries
 
 
 def named(entry: Entry) -> tuple[str, ...]:
