@@ -6,6 +6,7 @@ Everything is read off machines and runs; nothing about a venue is written here 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,12 @@ def label(name: str) -> str:
     if first is pd.NaT:
         raise ValueError(f"{name!r}: {month!r} is no month; write it as '2026-10'")
     return f"{called}, {first:%b %Y}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Venues as a sentence lists them, each by its :func:`label`, which also says what it raises; "none" of none."""
+    *first, last = [label(name) for name in names] or ["none"]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def machines(chosen: dict[str, tuple], fund: float = base.INSURANCE) -> dict[str, Machine | Pool]:

@@ -152,6 +152,9 @@ def test_values_in_words():
 
 def test_a_venue_has_a_name_for_figures():
     assert [compare.label(k) for k in ("trade-xyz", "trade-xyz, 2026-10", "lighter", "gmx-v2-eth")] == ["trade.xyz", "trade.xyz, Oct 2026", "Lighter", "GMX v2 ETH"]
+    assert [compare.listed(k) for k in ([], ["qfex"], ["qfex", "kraken"], ["qfex", "kraken", "hip-3"])] == [
+        "none", "QFEX", "QFEX and Kraken", "QFEX, Kraken and HIP-3 defaults",
+    ]  # fmt: skip
     shown = [compare.label(k) for k in compare.presets(dated=True)]
     assert len(set(shown)) == len(shown)
     for wrong, says in (("trade_xyz", "nearest: 'trade-xyz'"), ("trade-xyz, soon", "'soon' is no month; write it as '2026-10'")):
