@@ -227,13 +227,15 @@ def _well_formed(name: str, table: dict) -> None:
 
 
 def _whole(name: str, basis: str | None, rules: dict[str, dict], markets: tuple[str, ...]) -> None:
-    """Raise if a rule that was given by market for another venue says nothing of a market of this one."""
-    for key, record in rules.items():
-        if isinstance(record["value"], dict) and (lacking := set(markets) - set(record["value"])):
-            raise ValueError(
-                f"{name}: {key} comes from {basis}, which states it for {', '.join(record['value'])} and not for {', '.join(sorted(lacking))}; "
-                f"state {key} in [[{name}.rules]], for all of its markets"
-            )
+    """Raise if rules that were given by market for another venue say nothing of a market of this one."""
+    short = [key for key, record in rules.items() if isinstance(record["value"], dict) and set(markets) - set(record["value"])]
+    if short:
+        others = rules[short[0]]["value"]
+        lacking = [market for market in markets if market not in others]
+        raise ValueError(
+            f"{name}: {', '.join(short)} of {basis} are given for {', '.join(others)} and not for {', '.join(lacking)}; "
+            f"state them in [[{name}.rules]], for each of its markets"
+        )
 
 
 def _flat(block: dict) -> list[tuple[str, dict]]:

@@ -16,7 +16,7 @@ from perpkit.value import Value
 from perpkit.venues import venue, venues
 
 SETS = [tuple(row) for row in venues()[["name", "market", "asof"]].itertuples(index=False) if row[1] != "NVDA"]  # NVDA's rules are TSLA's
-CLOSURE = Closure(hours=6.0, reopen_minutes=4.0, value=Value(news_share=1.0, news_hours=(2.5,)))
+CLOSURE = Closure(hours=6.0, reopen_minutes=6.0, value=Value(news_share=1.0, news_hours=(2.5,)))
 FALL = math.log(0.88)
 
 

@@ -107,12 +107,12 @@ def test_a_slip_in_the_file_is_named(old, new, message):
 
 
 OWN = """
-[mine]
+[test-house]
 based_on = "common-book"
-title = "Mine"
+title = "Test house"
 architecture = "order book"
 markets = ["AAPL"]
-[[mine.rules]]
+[[test-house.rules]]
 from = { value = 2026-11-23, source = "tradexyz-oracle", as_of = "2026-11", grade = "docs" }
 """
 
@@ -120,26 +120,26 @@ from = { value = 2026-11-23, source = "tradexyz-oracle", as_of = "2026-11", grad
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ('title = "Mine"\n', "", r"mine lacks title; .*\[\[mine.rules\]\]"),
-        ('title = "Mine"\narchitecture = "order book"\n', "", "mine lacks architecture, title"),
-        ("title", "titel", "mine lacks title"),
-        ("title =", 'titel = ""\ntitle =', "mine has titel; a venue has title, architecture"),
-        ("[[mine.rules]]", "[mine.rules]", r"write \[\[mine.rules\]\], with two brackets"),
-        (OWN[OWN.index("[[") :], "rules = []", r"write \[\[mine.rules\]\]"),
-        ('["AAPL"]', '"AAPL"', "mine: markets is 'AAPL'; write a list of words"),
-        ("title", "ended = 2026-12-01\ntitle", "mine: ended is .*; write { value = ..., source"),
-        ('"common-book"', '["common-book"]', "mine: based_on is .*; write a word"),
-        ("from =", "margin.max_leverage = 20\nfrom =", "mine: margin.max_leverage is 20, without its source; write { value"),
-        ("from =", "margin = 20\nfrom =", "mine: margin is no rule"),
+        ('title = "Test house"\n', "", r"test-house lacks title; .*\[\[test-house.rules\]\]"),
+        ('title = "Test house"\narchitecture = "order book"\n', "", "test-house lacks architecture, title"),
+        ("title", "titel", "test-house lacks title"),
+        ("title =", 'titel = ""\ntitle =', "test-house has titel; a venue has title, architecture"),
+        ("[[test-house.rules]]", "[test-house.rules]", r"write \[\[test-house.rules\]\], with two brackets"),
+        (OWN[OWN.index("[[") :], "rules = []", r"write \[\[test-house.rules\]\]"),
+        ('["AAPL"]', '"AAPL"', "test-house: markets is 'AAPL'; write a list of words"),
+        ("title", "ended = 2026-12-01\ntitle", "test-house: ended is .*; write { value = ..., source"),
+        ('"common-book"', '["common-book"]', "test-house: based_on is .*; write a word"),
+        ("from =", "margin.max_leverage = 20\nfrom =", "test-house: margin.max_leverage is 20, without its source; write { value"),
+        ("from =", "margin = 20\nfrom =", "test-house: margin is no rule"),
         ('"tradexyz-oracle"', '["a"]', r"source \['a'\], which"),
-        ('"common-book"', '"trade-xyz"', r"clock.closed_hours comes from trade-xyz, .*TSLA, NVDA, XYZ100 and not for AAPL; state .*\[\[mine.rules\]\]"),
+        ('"common-book"', '"trade-xyz"', r"closed_hours, .*band.width, .* of trade-xyz are given for TSLA, NVDA, XYZ100 and not for AAPL; state them in \[\["),
         ('"tradexyz-oracle"', '"assumed"', "has grade 'docs' and source 'assumed'"),
         ('source = "tradexyz-oracle", as_of = "2026-11", grade = "docs"', 'source = "assumed", as_of = "2026-11", grade = "assumed", note = "the day is a guess"',
-         "mine: from is assumed without a note .*'Not found: ... is assumed.'"),
+         "test-house: from is assumed without a note .*'Not found: ... is assumed.'"),
     ],
 )  # fmt: skip
 def test_a_slip_in_a_venue_of_ones_own_is_named(old, new, message):
-    assert "mine" in _rulebook.read(TEXT + OWN)[0] and old in OWN
+    assert "test-house" in _rulebook.read(TEXT + OWN)[0] and old in OWN
     with pytest.raises(ValueError, match=message):
         _rulebook.read(TEXT + OWN.replace(old, new, 1))
     with pytest.raises(ValueError, match=r"other is 5; a venue is a table, \[other\]"):
@@ -147,13 +147,13 @@ def test_a_slip_in_a_venue_of_ones_own_is_named(old, new, message):
 
 
 def test_rules_that_are_missing_are_named_together(monkeypatch):
-    house = _rulebook.read(TEXT + OWN.replace('based_on = "common-book"\n', ""))[0]["mine"]
-    monkeypatch.setitem(_rulebook.shipped()[0], "mine", house)
-    with pytest.raises(ValueError, match="mine from .* states no oracle.step, oracle.rule, .*mark.rule, .*impact.notional, which its other .*add them"):
-        venue("mine", "AAPL")
+    house = _rulebook.read(TEXT + OWN.replace('based_on = "common-book"\n', ""))[0]["test-house"]
+    monkeypatch.setitem(_rulebook.shipped()[0], "test-house", house)
+    with pytest.raises(ValueError, match="test-house from .* states no oracle.step, oracle.rule, .*mark.rule, .*impact.notional, which its other .*add them"):
+        venue("test-house", "AAPL")
     rules = {key: record for key, record in venue_rules("trade-xyz").items() if key not in ("oracle.tau", "adl.rule")}
-    with pytest.raises(ValueError, match="mine states no oracle.tau, adl.rule, which"):
-        build("trade-xyz", "TSLA", _rulebook.Values("mine", rules))
+    with pytest.raises(ValueError, match="test-house states no oracle.tau, adl.rule, which"):
+        build("trade-xyz", "TSLA", _rulebook.Values("test-house", rules))
 
 
 def venue_rules(name, market="TSLA"):
