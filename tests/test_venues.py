@@ -132,7 +132,7 @@ from = { value = 2026-11-23, source = "tradexyz-oracle", as_of = "2026-11", grad
         ("from =", "margin.max_leverage = 20\nfrom =", "test-house: margin.max_leverage is 20, without its source; write { value"),
         ("from =", "margin = 20\nfrom =", "test-house: margin is no rule"),
         ('"tradexyz-oracle"', '["a"]', r"source \['a'\], which"),
-        ('"common-book"', '"trade-xyz"', r"closed_hours, .*band.width, .* of trade-xyz are given for TSLA, NVDA, XYZ100 and not for AAPL; state them in \[\["),
+        ('"common-book"', '"trade-xyz"', r"closed_hours, .* of trade-xyz are given for TSLA, NVDA, XYZ100 and not for AAPL; state them in \[\["),
         ('"tradexyz-oracle"', '"assumed"', "has grade 'docs' and source 'assumed'"),
         ('source = "tradexyz-oracle", as_of = "2026-11", grade = "docs"', 'source = "assumed", as_of = "2026-11", grade = "assumed", note = "the day is a guess"',
          "test-house: from is assumed without a note .*'Not found: ... is assumed.'"),
@@ -149,7 +149,7 @@ def test_a_slip_in_a_venue_of_ones_own_is_named(old, new, message):
 def test_rules_that_are_missing_are_named_together(monkeypatch):
     house = _rulebook.read(TEXT + OWN.replace('based_on = "common-book"\n', ""))[0]["test-house"]
     monkeypatch.setitem(_rulebook.shipped()[0], "test-house", house)
-    with pytest.raises(ValueError, match="test-house from .* states no oracle.step, oracle.rule, .*mark.rule, .*impact.notional, which its other .*add them"):
+    with pytest.raises(ValueError, match="test-house from .* states no oracle.step, oracle.rule, .*mark.rule, .*impact.notional, which .*add them"):
         venue("test-house", "AAPL")
     rules = {key: record for key, record in venue_rules("trade-xyz").items() if key not in ("oracle.tau", "adl.rule")}
     with pytest.raises(ValueError, match="test-house states no oracle.tau, adl.rule, which"):
