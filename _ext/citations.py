@@ -1,7 +1,11 @@
-"""The list of references in plain style, with letters after the years of works that a citation by author and year could not tell apart."""
+"""The list of references in plain style, with letters after the years of works that a citation by author and year could not tell apart.
+
+Plain style writes a title in small letters from its second on; a name such as BitMEX, US or gTrade is kept as its author spells it.
+"""
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Iterable
 from typing import Any
@@ -27,7 +31,7 @@ def lettered(entries: Iterable[Entry]) -> list[Entry]:
     alike: dict[tuple, list[Entry]] = {}
     for entry in entries:
         fields = entry.fields
-        fields["title"] = fields.get("title", "").replace("\\$", "$")  # which pybtex leaves as it stands
+        fields["title"] = spelt(fields.get("title", "").replace("\\$", "$"))  # pybtex leaves an escaped dollar as it stands
         if fields.get("year"):
             fields["year"] = fields["year"].rstrip(string.ascii_lowercase)  # a second call finds the letters of the first
             alike.setdefault((named(entry), fields["year"]), []).append(entry)
@@ -35,6 +39,16 @@ def lettered(entries: Iterable[Entry]) -> list[Entry]:
         for letter, entry in zip(string.ascii_lowercase, same if len(same) > 1 else (), strict=False):
             entry.fields["year"] += letter
     return entries
+
+
+def spelt(title: str) -> str:
+    """A title with braces round what must keep its letters: a word with a capital past its first letter, and a first word without one."""
+
+    def kept(word: re.Match) -> str:
+        name = re.search(r"[a-z][A-Z]|[A-Z][A-Z0-9]", word[0]) or word.start() == 0 and word[0][0].islower()
+        return f"{{{word[0]}}}" if name and word[0][0] != "{" else word[0]
+
+    return re.sub(r"\{[^{}]*\}|[\w\\-]+", kept, title)
 
 
 def named(entry: Entry) -> tuple[str, ...]:

@@ -336,6 +336,18 @@ def test_works_of_one_author_and_year_get_letters() -> None:
     assert found["k1"] == "trade.xyz. Mark, $3M. 2026a."
 
 
+@pytest.mark.parametrize(
+    ("title", "kept"),
+    [
+        ("BitMEX reveals: US rules of HIP-3", "{BitMEX} reveals: {US} rules of {HIP-3}"),
+        ("gTrade: A Theory of Non-Trading Days in {Hong Kong US}", "{gTrade}: A Theory of Non-Trading Days in {Hong Kong US}"),
+        ("avantis\\_trader\\_sdk: fees", "{avantis\\_trader\\_sdk}: fees"),
+    ],
+)
+def test_names_in_titles_keep_their_letters(title: str, kept: str) -> None:
+    assert citations.spelt(title) == citations.spelt(kept) == kept
+
+
 def load_make():
     spec = importlib.util.spec_from_file_location("make", ROOT / "make.py")
     make = importlib.util.module_from_spec(spec)
