@@ -21,7 +21,7 @@ class Book:
     """Liquidity and informed flow, open and closed.
 
     The defaults are a plain book to experiment with: without noise and, closed, less than a quarter as deep as that of the base case,
-    ``base.book()``, on which every machine of :func:`perpkit.venue` stands.
+    ``base.book()``, on which every machine of :func:`perpkit.venues.venue` stands.
 
     Parameters
     ----------

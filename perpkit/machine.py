@@ -21,7 +21,7 @@ from perpkit.waterfall import ADL, Backstop, Liquidation
 class Machine:
     """Every rule the engine needs. Frozen; change a field with :func:`replace`, which checks it again.
 
-    The default book is not the one venues are compared on: a machine that is to stand beside those of :func:`perpkit.venue` needs
+    The default book is not the one venues are compared on: a machine that is to stand beside those of :func:`perpkit.venues.venue` needs
     ``book=perpkit.base.book()``.
 
     Parameters

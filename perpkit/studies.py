@@ -47,7 +47,7 @@ def eras(market: str = "TSLA") -> dict[str, Machine]:
     """trade.xyz at three dates, and the rules of the article's date with the oracle frozen at Friday's print.
 
     Rules are those in force; every machine stands on the base case's book and has its insurance fund, so that only rules differ. Dates and the
-    fourth machine belong to trade.xyz; for another venue take :func:`perpkit.venue` at dates of its own.
+    fourth machine belong to trade.xyz; for another venue take :func:`perpkit.venues.venue` at dates of its own.
     """
     machines = {name: replace(venue("trade-xyz", market, asof), name=name, insurance=INSURANCE) for name, asof in ERAS.items()}
     step = machines["article"].oracle.step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 import subprocess
 import sys
@@ -121,3 +122,26 @@ def test_make_needs_the_standard_library_only() -> None:
 
 def test_the_package_under_test_is_this_one() -> None:
     assert Path(perpkit.__file__).resolve().is_relative_to(ROOT)
+
+
+def documented(name: str) -> bool:
+    """Whether the API page has an entry of this name: a module it lists, or what such a module defines or, as a
+    package, exports."""
+    page = (ROOT / "chapters" / "appendix" / "api.md").read_text("utf-8")
+    listed = set(re.findall(r"automodule:: (perpkit[\w.]*)", page))
+    home = max((m for m in listed if f"{name}.".startswith(f"{m}.")), key=len, default="")
+    if not home or name == home:
+        return bool(home)
+    try:
+        found = pkgutil.resolve_name(f"{home}:{name.removeprefix(f'{home}.')}")
+    except AttributeError:
+        return False
+    return home in ("perpkit.theory", "perpkit.pool") or getattr(found, "__module__", home) == home
+
+
+def test_references_in_docstrings_name_what_the_api_page_has() -> None:
+    """Only a build of the whole book would say so otherwise."""
+    assert documented("perpkit.accounts.Accounts.sample") and documented("perpkit.theory.shortfall")
+    assert not documented("perpkit.Accounts.sample") and not documented("perpkit.venue") and not documented("perpkit.venues.venu")
+    named = {(p.name, name) for p in (ROOT / "perpkit").rglob("*.py") for name in re.findall(r":\w+:`~?(perpkit\.[\w.]+)`", p.read_text("utf-8"))}
+    assert sorted((file, name) for file, name in named if not documented(name)) == []

@@ -142,7 +142,7 @@ class Fees:
 
     Parameters
     ----------
-    open, close : position fee; nobody opens during a closure but the informed flow of :class:`~perpkit.pool.machine.Pool`.
+    open, close : position fee; nobody opens during a closure but the informed flow of :class:`~perpkit.pool.Pool`.
     liquidation : further fee on a liquidation.
     to_pool : share of all fees that the pool keeps; the rest goes to protocol and keepers.
     """
