@@ -197,8 +197,8 @@ def for_market(record: dict, market: str, field: str = "value"):
 
 @lru_cache(maxsize=1)
 def units() -> dict[str, str]:
-    """The unit of each rule, as the first set that has one names it."""
-    found: dict[str, str] = {key: "" for key in RULES}
+    """The unit of each rule, as the first set that has one names it; of rules that stand in alternatives alone, the one they are read in."""
+    found = dict.fromkeys(RULES, "") | {"stop.loss": "of collateral", "stop.share": "of open interest"}
     for held in shipped()[0].values():
         for rules in held.sets:
             for key, record in rules.items():

@@ -133,6 +133,10 @@ def test_every_word_of_the_file_is_written_out():
                 assert row["value"] in _words.NAMES[rule], (key, rule)
             for other in row["instead"]:
                 _words.instead(rule, other, _rulebook.units())
+    stop = {"stop.guaranteed": True, "stop.loss": 0.5, "stop.share": 0.5}
+    assert _words.instead("stop.guaranteed", stop, _rulebook.units()) == (
+        "yes, loss at which the stop stands 50 % of collateral, open interest with a stop 50 % of open interest"
+    )
     for rule, names in (("oracle.rule", ORACLES), ("mark.rule", MARKS), ("band.rule", BANDS), ("margin.rule", MARGINS), ("size.rule", SIZES)):
         assert set(_words.NAMES[rule]) == set(names)
     assert set(_words.NAMES["adl.rule"]) == set(waterfall.ADL) and set(_words.NAMES["liquidation.orders"]) == set(waterfall.ORDERS)
