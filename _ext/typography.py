@@ -17,7 +17,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 
 UNITS = ("bp", "h", "s", "ms", "min", "USD", "USDC", "MB", "GB", "kB")
-SYMBOLS = {"bp", "elpd", "se"}
+SYMBOLS = {"bp", "df", "elpd", "se"}
 APART = (nodes.literal, nodes.FixedTextElement, nodes.math, nodes.math_block, nodes.raw, nodes.comment, addnodes.desc_signature)
 RULES = (
     (re.compile(r"(?<=\d)[ \n\u00a0]?%(?!\w)"), "\u00a0%"),

@@ -310,7 +310,7 @@ def test_what_belongs_together_stays_together(before: str, text: str, after: str
 
 
 def test_a_header_begins_with_a_capital_unless_it_is_a_name() -> None:
-    heads = ["stock", "loss (bp)", "a dollar grew to", "trade.xyz", "edgeX", "n", "elpd", "p-value", "Stock", "$x$"]
+    heads = ["stock", "loss (bp)", "a dollar grew to", "trade.xyz", "edgeX", "n", "elpd", "df", "p-value", "Stock", "$x$"]
     assert [typography.capitalised(h) for h in heads] == ["Stock", "Loss (bp)", "A dollar grew to", *heads[3:]]
 
 
