@@ -38,7 +38,7 @@ def kept_together(text: str, before: str = "") -> str:
 
 def capitalised(header: str) -> str:
     """A header with a capital letter if it begins with an ordinary word."""
-    word = re.match(r"a(?= )|[a-z]{2,}(?=$|[\s,;:(])", header)
+    word = re.match(r"a(?= )|[a-z]{2,}(?:[’\'-][a-z]+)*(?=$|[\s,;:(])", header)
     return header if word is None or word[0] in SYMBOLS else header[0].upper() + header[1:]
 
 

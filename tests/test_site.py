@@ -310,8 +310,8 @@ def test_what_belongs_together_stays_together(before: str, text: str, after: str
 
 
 def test_a_header_begins_with_a_capital_unless_it_is_a_name() -> None:
-    heads = ["stock", "loss (bp)", "a dollar grew to", "trade.xyz", "edgeX", "n", "elpd", "df", "p-value", "Stock", "$x$"]
-    assert [typography.capitalised(h) for h in heads] == ["Stock", "Loss (bp)", "A dollar grew to", *heads[3:]]
+    heads = ["stock", "half-life of it", "index’s clock", "loss (bp)", "a dollar grew to", "trade.xyz", "edgeX", "n", "elpd", "df", "p-value", "Stock", "$x$"]
+    assert [typography.capitalised(h) for h in heads] == ["Stock", "Half-life of it", "Index’s clock", "Loss (bp)", "A dollar grew to", *heads[5:]]
 
 
 def test_typography_spares_code_and_formulas_and_reads_across_pasted_numbers() -> None:
