@@ -25,7 +25,7 @@ addEventListener("DOMContentLoaded", () => {
         name.className = "cell-name";
         name.setAttribute("aria-hidden", "true");
         name.append(...[...names[k].childNodes].map((n) => n.cloneNode(true)));
-        value.className = "cell-value";
+        value.className = cell.textContent.trim().length > 20 ? "cell-value words" : "cell-value";
         value.append(...cell.childNodes);
         cell.setAttribute("role", "cell");
         cell.classList.toggle("key", k < keys);
