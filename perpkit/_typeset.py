@@ -46,7 +46,8 @@ def with_error(where: str, fmt: str, value: float, se: float) -> str:
         return "0"
     if se > 0:
         fmt = re.sub(r"\.(\d+)([f%])", lambda m: f".{max(int(m[1]), -math.floor(math.log10(se)) - 2 * (m[2] == '%'))}{m[2]}", fmt, count=1)
-    return f"{formatted(where, fmt, value)}\u00a0±\u00a0{formatted(where, fmt, se).lstrip('+') if se else '0'}"
+    unit = "%" if "%}" in fmt else ""
+    return f"{formatted(where, fmt, value).removesuffix(unit)}\u00a0±\u00a0{formatted(where, fmt, se).lstrip('+') if se else '0' + unit}"
 
 
 def flattened(where: str, frame: pd.DataFrame) -> pd.DataFrame:
