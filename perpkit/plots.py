@@ -232,7 +232,7 @@ REGIONS = (
 )
 
 
-def phase_diagram(ds: xr.Dataset, wall: np.ndarray | None = None, places: Mapping[str, Mapping] | None = None, height: float = 4.7) -> Figure:
+def phase_diagram(ds: xr.Dataset, wall: np.ndarray | None = None, places: Mapping[str, Mapping] | None = None, height: float = 4.7, hours: bool = True) -> Figure:
     """Loss over closed depth and mark weight (``phase.plane``): one coloured cell a machine, hours of phantom solvency a year as dotted lines, the
     cascade wall of the formula as a dashed one, places on top.
 
@@ -241,6 +241,7 @@ def phase_diagram(ds: xr.Dataset, wall: np.ndarray | None = None, places: Mappin
     ds : the plane.
     wall : weights of :func:`perpkit.phase.cascade_wall` along depths (two rows: depths over open interest, weights), or None.
     places : by name, ``depth`` and ``weight``, each a pair (low, high), and ``at``, where the name is written (depth, weight, alignment).
+    hours : whether the hours are drawn; those of a rough plane wander.
     """
     weights, depths = ds["weight"].values, ds["depth"].values
     fig, ax = figure(height=height)
@@ -254,7 +255,7 @@ def phase_diagram(ds: xr.Dataset, wall: np.ndarray | None = None, places: Mappin
     halo = [mpl.patheffects.withStroke(linewidth=3.2, foreground=_INK_LIGHT)]
     if wall is not None:
         ax.plot(wall[0], wall[1], color=_INK_DARK, linewidth=2.0, linestyle="--", path_effects=halo)
-    levels = [h for h in (10.0, 20.0, 30.0, 40.0) if 52 * ds["phantom_hours"].values.min() < h < 52 * ds["phantom_hours"].values.max()]
+    levels = [h for h in (10.0, 20.0, 30.0, 40.0) if hours and 52 * ds["phantom_hours"].values.min() < h < 52 * ds["phantom_hours"].values.max()]
     lines = ax.contour(depths, weights, 52 * ds["phantom_hours"].values, levels=levels, colors=_INK_DARK, linewidths=0.9, linestyles="dotted")
     lines.set_path_effects([mpl.patheffects.withStroke(linewidth=2.4, foreground=_INK_LIGHT)])
     for text in ax.clabel(lines, fmt=lambda h: f"{h:.0f} h", fontsize=8.0, inline_spacing=1):
@@ -276,6 +277,7 @@ def phase_diagram(ds: xr.Dataset, wall: np.ndarray | None = None, places: Mappin
     bar = fig.colorbar(cells, ax=ax, location="bottom", aspect=40, ticks=np.arange(len(LOSS_STEPS)) + 0.5)
     bar.set_label("loss beyond collateral, bp of open interest a weekend")
     bar.set_ticklabels([f"{1e4 * edge:g}" for edge in LOSS_STEPS])
-    keys = [mpl.lines.Line2D([], [], color=_INK, linestyle="--", linewidth=2.0), mpl.lines.Line2D([], [], color=_INK, linestyle=":", linewidth=1.2)]
-    fig.legend(keys, ["above: a chain feeds itself (formula)", "phantom solvency, hours a year"], loc="outside upper left", ncols=2, handlelength=2.2)
+    keys = [("above: a chain feeds itself (formula)", "--", 2.0), ("phantom solvency, hours a year", ":", 1.2)][: 1 + hours]
+    handles = [mpl.lines.Line2D([], [], color=_INK, linestyle=style, linewidth=width) for _, style, width in keys]
+    fig.legend(handles, [words for words, *_ in keys], loc="outside upper left", ncols=2, handlelength=2.2)
     return fig
