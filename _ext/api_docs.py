@@ -1,7 +1,8 @@
 """API pages from the docstrings of this project.
 
 Two things autodoc does not know: compiled functions, of which it should show the Python function under Numba's dispatcher, and our short
-form of a parameter, ``name : what it is``, whose text NumPy's convention would take for a type.
+forms: of a parameter, ``name : what it is``, whose text NumPy's convention would take for a type, and of what is returned, one paragraph, which
+it would take for as many values as lines.
 """
 
 from __future__ import annotations
@@ -47,9 +48,23 @@ def spread_parameters(lines: list[str]) -> list[str]:
     return spread
 
 
+def gather_returns(lines: list[str]) -> list[str]:
+    """Under "Returns", a paragraph of prose becomes one field; a value with an indented text, or ``name : text``, stays as it is."""
+    heads = [i for i in range(len(lines) - 1) if RULER.fullmatch(lines[i + 1].strip())]
+    gathered = list(lines)
+    for head in reversed(heads):
+        end = next((i for i in heads if i > head), len(lines))
+        body = lines[head + 2 : end]
+        prose = [line for line in body if line.strip()]
+        if lines[head].strip() == "Returns" and prose and not any(line.startswith(" ") for line in prose) and not PARAMETER.fullmatch(prose[0]):
+            # Two empty lines end the section before, as Napoleon reads it.
+            gathered[head:end] = ["", "", f":returns: {prose[0]}", *(f"    {line}" if line.strip() else "" for line in body[body.index(prose[0]) + 1 :])]
+    return gathered
+
+
 def read_short_form(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Before Napoleon reads the docstring, bring it to the form it knows."""
-    lines[:] = spread_parameters(lines)
+    lines[:] = spread_parameters(gather_returns(lines))
 
 
 def skip_field_numbers(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:

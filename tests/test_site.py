@@ -295,6 +295,16 @@ def test_the_short_form_of_a_parameter_is_its_description() -> None:
     assert api_docs.spread_parameters(lines)[-1] == "ValueError : no"
 
 
+def test_what_is_returned_in_prose_is_one_field_and_a_value_with_its_text_stays() -> None:
+    prose = ["Cut.", "", "Returns", "-------", "DataFrame, index ``part``. ``n``: times;", "``se`` of it.", "", "More.", "", "Raises", "------", "ValueError", "    no"]
+    gathered = api_docs.gather_returns(prose)
+    assert gathered[2:8] == ["", "", ":returns: DataFrame, index ``part``. ``n``: times;", "    ``se`` of it.", "", "    More."]
+    assert gathered[9:] == prose[9:]
+    for body in (["xarray.Dataset", "    of floats."], ["sides : float, shape (2, n)"]):
+        kept = ["Cut.", "", "Returns", "-------", *body]
+        assert api_docs.gather_returns(kept) == kept
+
+
 @pytest.mark.parametrize(
     ("before", "text", "after"),
     [
