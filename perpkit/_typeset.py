@@ -1,4 +1,4 @@
-"""How a number and a table look in print: minus signs, powers of ten, MyST cells. Used by ``report.py`` only."""
+"""How a number and a table look in print: minus signs, powers of ten, MyST cells. Used by ``report.py``, and by ``_words.py`` for powers of ten."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from perpkit._typeset import typeset
 from perpkit._vocabulary import RULES
 
 NAMES = {
@@ -37,7 +38,6 @@ _SHARES = ("of ", "per ", "a year", "log price")
 _TIMES = 5.0
 """From here on a share is written as a multiple."""
 _SYMBOLS = {"of tau": "of τ"}
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def words(rule: str, value, unit: str = "") -> str:
@@ -106,6 +106,5 @@ def _figures(value: float) -> str:
     if abs(value) >= 1e6:
         return f"{value / 1e6:,g} million"
     if 0.0 < abs(value) < 1e-4:
-        digits, power = f"{value:.2e}".split("e")
-        return f"{float(digits):g} × 10{str(int(power)).translate(_SUPERSCRIPT)}"
+        return typeset(f"{value:.3g}")
     return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"

@@ -161,7 +161,8 @@ def base_case() -> BaseCase:
 
 @lru_cache(maxsize=64)
 def population(cap: float, n: int = 2_000, leverage_median: float = 3.7, rng: int = 1) -> Accounts:
-    """The base population cut at a leverage cap; other arguments of :meth:`perpkit.accounts.Accounts.sample`."""
+    """The base population cut at a leverage cap; other arguments of :meth:`perpkit.accounts.Accounts.sample`, with ``rng`` a seed: the same call
+    gives the same accounts."""
     return Accounts.sample(n, rng, leverage_median, max_leverage=cap, open_interest=base.OPEN_INTEREST)
 
 

@@ -146,7 +146,7 @@ def test_values_in_words():
     said = {
         ("oracle.cap", 0.1, "of tau"): "10 % of τ", ("margin.max_leverage", 20.0, ""): "20x", ("oracle.step", math.inf, "of price, per update"): "none",
         ("fees.close", 0.0, "of notional"): "0 % of notional", ("payouts.max_gain", 10.0, "of collateral"): "10 times collateral",
-        ("size.scale", 4.5e8, "USD"): "450 million USD", ("size.improve", 5e-9, "USD per USD"): "5 × 10⁻⁹ USD per USD",
+        ("size.scale", 4.5e8, "USD"): "450 million USD", ("size.improve", 5e-9, "USD per USD"): "5\u00a0×\u00a010⁻⁹ USD per USD",
         ("oracle.tau", 0.5, "h"): "1,800 s", ("oracle.tau", 8.0, "h"): "8 h", ("funding.when_closed", True, ""): "yes",
         ("backstop.threshold", 2 / 3, "of maintenance margin"): "66.7 % of maintenance margin", ("feed.half_spread_open", 2e-4, "log price"): "2 bp",
         ("oracle.step", 0.005, "of price, per update"): "50 bp of price, per update", ("impact.notional", 6000, "USDC"): "6,000 USDC",
